@@ -1,0 +1,1 @@
+"""Command line: the verbs; the only place that builds objects and exits."""

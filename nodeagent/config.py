@@ -1,0 +1,170 @@
+"""Configuration: ``/etc/nodeagent/nodeagent.toml``, then ``nodeagent.toml.d/*.toml`` in the order of their names.
+
+Every key but ``source.url`` has a default. An unknown key or a bad value raises
+:class:`~nodeagent.errors.InvalidConfiguration`, naming the file, the key and what is allowed.
+"""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from nodeagent.errors import InvalidConfiguration
+
+DEFAULT_FILE = Path("/etc/nodeagent/nodeagent.toml")
+
+AbsolutePath = Annotated[Path, Field(strict=False)]
+FirstStart = Literal["auto", "apply", "observe"]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _absolute(cls, value: Any) -> Any:
+        if isinstance(value, Path) and not value.is_absolute():
+            raise ValueError("the path must be absolute")
+        return value
+
+
+class Source(_Table):
+    """Where the wanted state comes from."""
+
+    url: str = Field(min_length=1)
+    ref: str = Field(default="main", min_length=1)
+    key: AbsolutePath = Path("/etc/nodeagent/key.enc")
+    known_hosts: AbsolutePath = Path("/etc/nodeagent/known_hosts")
+    checkout: AbsolutePath = Path("/configs")
+    user: str = "nodeagent"  # the fetch worker runs as this user
+    connect_timeout: float = Field(default=10, gt=0, le=600)  # seconds
+    timeout: float = Field(default=30, gt=0, le=3600)  # seconds without a byte from the server
+    fetch_limit: float = Field(default=600, gt=0)  # seconds; then the fetch worker is killed
+
+    @field_validator("url")
+    @classmethod
+    def _ssh(cls, value: str) -> str:
+        scp_like = "://" not in value and ":" in value.split("/", 1)[0]
+        if not (value.startswith("ssh://") or scp_like):
+            raise ValueError("an SSH address is needed: ssh://USER@HOST[:PORT]/PATH or USER@HOST:PATH")
+        return value
+
+    @field_validator("ref")
+    @classmethod
+    def _branch(cls, value: str) -> str:
+        if value.startswith("-") or any(c in value for c in " ~^:?*[\\\x7f") or ".." in value:
+            raise ValueError("a branch name is needed, such as main")
+        return value
+
+
+class Password(_Table):
+    """Where the password of the key file comes from; the systemd credential goes first."""
+
+    credential: str = "nodeagent.password"
+    file: AbsolutePath = Path("/run/nodeagent.password")  # root-only, on tmpfs
+
+
+class Limits(_Table):
+    """What a revision may not exceed; checked before anything on the node is touched."""
+
+    total_bytes: int = Field(default=2**30, gt=0)
+    files: int = Field(default=100_000, gt=0)
+    file_bytes: int = Field(default=256 * 2**20, gt=0)
+
+
+class Paths(_Table):
+    state: AbsolutePath = Path("/var/lib/nodeagent")  # ledger
+    cache: AbsolutePath = Path("/var/cache/nodeagent")  # the fetch worker's store
+    runtime: AbsolutePath = Path("/run/nodeagent")  # status, decrypted key; tmpfs
+
+
+class Config(_Table):
+    """The whole configuration. Times in seconds."""
+
+    source: Source
+    password: Password = Password()
+    limits: Limits = Limits()
+    paths: Paths = Paths()
+    interval: float = Field(default=300, ge=1, le=86_400)
+    jitter: float = Field(default=0.05, ge=0, le=0.5)  # share of the interval
+    retry_delay: float = Field(default=60, gt=0, le=3600)  # the longest wait between two tries of one poll
+    first_start: FirstStart = "auto"
+    args: tuple[str, ...] = Field(default=(), strict=False)  # post.sh's arguments; ${hostname} may stand in them
+    environment_file: AbsolutePath | None = None  # NAME=VALUE lines for post.sh
+    step_timeout: float = Field(default=600, gt=0)
+    evaluation_timeout: float = Field(default=7200, gt=0)
+    ignore: tuple[str, ...] = Field(default=(), strict=False)  # globs of paths whose change is no new tree
+
+
+def load(path: Path = DEFAULT_FILE) -> Config:
+    """Read the file and its ``.d`` directory.
+
+    Raises:
+        InvalidConfiguration: a file cannot be read or parsed, a key is unknown, a value is not allowed.
+    """
+    merged: dict[str, Any] = {}
+    origin: dict[tuple[str, ...], Path] = {}
+    drop_ins = path.with_name(path.name + ".d")
+    files = [path]
+    if drop_ins.is_dir():
+        files += sorted(p for p in drop_ins.iterdir() if p.suffix == ".toml")
+    for file in files:
+        _merge(merged, _read(file), file, origin, ())
+    try:
+        return Config.model_validate(merged)
+    except ValidationError as error:
+        problems = [_explain(e, origin, path) for e in error.errors()]
+        raise InvalidConfiguration("; ".join(problems)) from error
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        with file.open("rb") as stream:
+            return tomllib.load(stream)
+    except FileNotFoundError as error:
+        raise InvalidConfiguration(
+            f"{file}: no such file: write it (at least [source] url = \"ssh://...\"), or name another with --config"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidConfiguration(f"{file}: cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidConfiguration(f"{file}: not TOML: {error}") from error
+
+
+def _merge(
+    into: dict[str, Any], table: dict[str, Any], file: Path, origin: dict[tuple[str, ...], Path], at: tuple[str, ...]
+) -> None:
+    for key, value in table.items():
+        here = (*at, key)
+        origin[here] = file
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], value, file, origin, here)
+        elif isinstance(value, dict):
+            into[key] = {}
+            _merge(into[key], value, file, origin, here)
+        else:
+            into[key] = value
+
+
+def _explain(problem: Any, origin: dict[tuple[str, ...], Path], default: Path) -> str:
+    """One pydantic error as ``FILE: KEY: what is wrong``."""
+    location = tuple(str(part) for part in problem["loc"])
+    file = next((origin[location[:n]] for n in range(len(location), 0, -1) if location[:n] in origin), default)
+    key = ".".join(location)
+    if problem["type"] == "extra_forbidden":
+        table: Any = Config
+        for part in location[:-1]:
+            table = table.model_fields[part].annotation
+        return f"{file}: {key}: unknown key (known here: {', '.join(sorted(table.model_fields))})"
+    if problem["type"] == "missing":
+        return f"{file}: {key}: missing"
+    if problem["type"] == "literal_error":
+        return f"{file}: {key}: must be one of {', '.join(map(repr, get_args(FirstStart)))}"
+    return f"{file}: {key}: {problem['msg'].removeprefix('Value error, ')}"
+
+
+def hostname() -> str:
+    """The node's name as the kernel has it, without the domain."""
+    return os.uname().nodename.split(".", 1)[0]

@@ -1,0 +1,134 @@
+"""Every error that nodeagent raises on purpose.
+
+::
+
+    NodeagentError
+    ├── TransientError                 try again; nobody needs to act
+    │   ├── RemoteUnreachable          no connection, reset, time-out, refused
+    │   └── WorkerFailed               a child crashed or was killed at its time limit
+    ├── StalledError                   a person must act; trying again would not help
+    │   ├── InvalidConfiguration       nodeagent.toml: unknown key, bad value, missing file
+    │   ├── PasswordUnavailable        no source gave a password, or it is not private
+    │   ├── WrongPassword              the key file does not open with this password
+    │   ├── KeyFileInvalid             the key file is missing, damaged or not in openssl's format
+    │   ├── InsecureStorage            a secret would have to touch a disk
+    │   ├── AuthenticationFailed       the server refused the deploy key
+    │   ├── HostKeyUnknown             the server's host is not in known_hosts
+    │   ├── HostKeyMismatch            the server shows another key than the pinned one
+    │   ├── RepositoryNotFound         the server has no such repository (or hides it)
+    │   ├── ReferenceNotFound          the repository has no such branch
+    │   ├── NonFastForward             the branch was rewritten or went back
+    │   ├── RevisionRejected           the tree breaks a limit or is hostile
+    │   ├── PostScriptMissing          the tree has no post.sh
+    │   └── FetchUserMissing           the user that fetches does not exist
+    └── NotNow                         locked or suspended: exit code 75
+
+Anything else that is raised is a bug and keeps its traceback. ``code`` is stable: it is the ``reason`` of a
+condition and may be matched by scripts. A message says what happened, to which thing, and what to do about it; it
+never carries a secret.
+"""
+
+from typing import ClassVar
+
+
+class NodeagentError(Exception):
+    """Base of all expected errors; ``str(error)`` is one line for the administrator."""
+
+    code: ClassVar[str] = "Error"
+
+
+class TransientError(NodeagentError):
+    """Trying again later may help."""
+
+    code = "Transient"
+
+
+class RemoteUnreachable(TransientError):
+    code = "RemoteUnreachable"
+
+
+class WorkerFailed(TransientError):
+    code = "WorkerFailed"
+
+
+class StalledError(NodeagentError):
+    """Nothing changes until somebody acts."""
+
+    code = "Stalled"
+
+
+class InvalidConfiguration(StalledError):
+    code = "InvalidConfiguration"
+
+
+class PasswordUnavailable(StalledError):
+    code = "PasswordUnavailable"
+
+
+class WrongPassword(StalledError):
+    code = "WrongPassword"
+
+
+class KeyFileInvalid(StalledError):
+    code = "KeyFileInvalid"
+
+
+class InsecureStorage(StalledError):
+    code = "InsecureStorage"
+
+
+class AuthenticationFailed(StalledError):
+    code = "AuthenticationFailed"
+
+
+class HostKeyUnknown(StalledError):
+    code = "HostKeyUnknown"
+
+
+class HostKeyMismatch(StalledError):
+    code = "HostKeyMismatch"
+
+
+class RepositoryNotFound(StalledError):
+    code = "RepositoryNotFound"
+
+
+class ReferenceNotFound(StalledError):
+    code = "ReferenceNotFound"
+
+
+class NonFastForward(StalledError):
+    code = "NonFastForward"
+
+
+class RevisionRejected(StalledError):
+    code = "RevisionRejected"
+
+
+class PostScriptMissing(StalledError):
+    code = "PostScriptMissing"
+
+
+class FetchUserMissing(StalledError):
+    code = "FetchUserMissing"
+
+
+class NotNow(NodeagentError):
+    """Another agent holds the lock, or the node is suspended."""
+
+    code = "NotNow"
+
+
+def by_code(code: str, message: str) -> NodeagentError:
+    """Rebuild an error that crossed a process border as (code, message).
+
+    Returns:
+        An instance of the class with that code; a plain :class:`WorkerFailed` when the code is unknown.
+    """
+    pending: list[type[NodeagentError]] = [NodeagentError]
+    while pending:
+        candidate = pending.pop()
+        if candidate.code == code:
+            return candidate(message)
+        pending.extend(candidate.__subclasses__())
+    return WorkerFailed(f"{code}: {message}")

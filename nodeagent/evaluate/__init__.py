@@ -1,0 +1,1 @@
+"""Stage 2: decide what post.sh means."""

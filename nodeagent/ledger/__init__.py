@@ -1,0 +1,1 @@
+"""What this node was given, and by which statement."""

@@ -1,0 +1,375 @@
+"""The nouns that cross from one stage to another: frozen values, no I/O.
+
+Paths are ``str`` as :func:`os.fsdecode` makes them (bytes that are no UTF-8 survive as surrogates).
+"""
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+class Phase(enum.StrEnum):
+    """What kind of step a statement of post.sh is."""
+
+    COPY = "COPY"
+    APPEND = "APPEND"
+    WRITE = "WRITE"
+    EXECUTE = "EXECUTE"
+
+
+class Change(enum.StrEnum):
+    """How one step, or one destination of it, came out."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+    EXECUTED = "executed"
+    SKIPPED = "skipped"
+    DEFERRED = "deferred"
+    FAILED = "failed"
+    PRUNED = "pruned"
+
+
+class Scope(enum.StrEnum):
+    """Which EXECUTE steps an evaluation may run (design section 4, *due*)."""
+
+    FULL = "full"  # every step is due
+    REPAIR = "repair"  # native verbs repair; only steps that are still due run
+    ADOPT = "adopt"  # native verbs repair; steps that are due are taken as done, none runs
+
+
+class Trigger(enum.StrEnum):
+    """Why an evaluation takes place."""
+
+    NEW_TREE = "NewTree"
+    BOOT = "Boot"
+    FORCE = "Force"
+    DRIFT = "Drift"
+    UNFINISHED = "Unfinished"
+    RETRY = "Retry"
+    REQUEST = "Request"
+    ADOPT = "Adopt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """A commit of the source, or a tree given by ``--repo`` (then ``commit`` is empty).
+
+    ``tree`` identifies the content that post.sh sees: the git tree id, or a digest of the directory.
+    """
+
+    ref: str
+    commit: str
+    tree: str
+
+    def __str__(self) -> str:
+        return f"{self.ref}@sha1:{self.commit}" if self.commit else self.ref
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """A statement of post.sh that became a step.
+
+    ``key`` names it across evaluations of one tree: a digest of file, text and ordinal among equal texts.
+    ``line`` counts from 1. ``text`` is the source text, one line, shortened for reports.
+    """
+
+    number: int
+    key: str
+    file: str
+    line: int
+    phase: Phase
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileChange:
+    """What a native verb did to one destination; ``reason`` explains a failure or a refusal."""
+
+    path: str
+    change: Change
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step as it came out. ``path`` for COPY, APPEND, WRITE; ``command`` for EXECUTE."""
+
+    file: str
+    line: int
+    phase: Phase
+    change: Change
+    path: str | None = None
+    command: str | None = None
+    exit_status: int | None = None
+    reason: str = ""
+    duration_usec: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """The result of one evaluation.
+
+    ``exit_status`` is post.sh's own (128+N after signal N). ``finished`` is false when post.sh did not come to its
+    end (killed at a time limit, agent stopped). ``steps`` leaves out native steps that changed nothing unless they
+    failed; ``counts`` has all of them by :class:`Change` value.
+    """
+
+    number: int
+    revision: Revision
+    scope: Scope
+    trigger: Trigger
+    exit_status: int
+    finished: bool
+    counts: Mapping[str, int]
+    steps: Sequence[Step]
+    duration_usec: int
+
+    @property
+    def failed(self) -> bool:
+        return not self.finished or self.counts.get(Change.FAILED, 0) > 0
+
+    @property
+    def changed(self) -> bool:
+        return any(self.counts.get(c, 0) for c in (Change.CREATED, Change.UPDATED, Change.EXECUTED, Change.PRUNED))
+
+
+# --- events: what a stage tells a Reporter ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationStarted:
+    number: int
+    revision: str
+    scope: Scope
+    trigger: Trigger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepStarted:
+    """An EXECUTE step begins (native verbs only report their end)."""
+
+    number: int  # of the step within the evaluation, from 1
+    file: str
+    line: int
+    command: str
+    announce: bool  # False when post.sh's own function logs "Running ..." itself
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepOutput:
+    """One line that post.sh or a step of it wrote (stdout or stderr); ``number`` 0 outside of any step."""
+
+    number: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepLogged:
+    """A ``logger`` statement of a RUN-like function: the text is post.sh's own."""
+
+    number: int
+    tag: str
+    priority: int  # syslog severity, 0..7
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepEnded:
+    number: int
+    step: Step
+    announce: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationEnded:
+    number: int
+    revision: str
+    scope: Scope
+    trigger: Trigger
+    exit_status: int
+    finished: bool
+    counts: Mapping[str, int]
+    duration_usec: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """A line of the agent's own. ``code`` is an error's code or empty; ``priority`` a syslog severity."""
+
+    priority: int
+    text: str
+    code: str = ""
+    path: str = ""
+
+
+Event = EvaluationStarted | StepStarted | StepOutput | StepLogged | StepEnded | EvaluationEnded | Notice
+
+EVENT_TYPES: tuple[type[Event], ...] = (
+    EvaluationStarted,
+    StepStarted,
+    StepOutput,
+    StepLogged,
+    StepEnded,
+    EvaluationEnded,
+    Notice,
+)
+
+
+class Reporter(Protocol):
+    """Takes events in the order in which things happened; never changes what it is told."""
+
+    def report(self, event: Event) -> None: ...
+
+
+# --- what the two workers give back to the daemon --------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """An error that crosses a process border; ``transient`` as in :mod:`nodeagent.errors`."""
+
+    code: str
+    message: str
+    transient: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PollOutcome:
+    """What the fetch worker found. ``commit`` is the newest one that the store holds whole, or empty.
+
+    ``moved``: the remote's ref differed from the commit the worker was told, and was fetched.
+    """
+
+    commit: str
+    moved: bool
+    failure: Failure | None = None
+
+
+class Mode(enum.StrEnum):
+    """What the apply worker found itself allowed to do."""
+
+    APPLYING = "applying"
+    OBSERVING = "observing"  # first start on a node in use: nothing is touched until ``adopt`` or ``apply``
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplyOutcome:
+    """What the apply worker did in one cycle.
+
+    ``attempted`` and ``applied`` are printed revisions (empty: none yet). ``evaluation`` is None when there was
+    nothing to do. ``ready``: post.sh came to its end once since boot. ``failed_steps`` and ``pending`` are one line
+    each, ``file:line command``, of all steps that are failed or still due, not only of this cycle's.
+    ``destinations`` counts what the ledger watches; ``drifted`` what the check of this cycle found.
+    """
+
+    mode: Mode
+    attempted: str
+    applied: str
+    ready: bool
+    evaluation: Evaluation | None = None
+    failed_steps: Sequence[str] = ()
+    pending: Sequence[str] = ()
+    destinations: int = 0
+    drifted: int = 0
+    failure: Failure | None = None
+
+
+class ConditionType(enum.StrEnum):
+    READY = "Ready"
+    RECONCILING = "Reconciling"
+    STALLED = "Stalled"
+    DEGRADED = "Degraded"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """A condition as Flux and kstatus print it. ``Ready`` is always there, the others only while true.
+
+    ``since`` is seconds since the epoch of the last change of ``status`` or ``reason``.
+    """
+
+    type: ConditionType
+    status: bool
+    reason: str
+    message: str
+    since: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """What ``nodeagent status`` says; written whole at each change. ``next_poll`` in seconds since the epoch."""
+
+    version: str
+    mode: Mode
+    url: str
+    attempted: str
+    applied: str
+    conditions: Sequence[Condition] = field(default_factory=tuple)
+    failed_steps: Sequence[str] = ()
+    pending: Sequence[str] = ()
+    destinations: int = 0
+    next_poll: int | None = None
+
+
+# --- destinations: what ledger/ remembers and apply/ asks for ----------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stat:
+    """The lstat of a destination; two equal ones mean that nobody touched it. Times in ns."""
+
+    mode: int  # st_mode with the type bits
+    uid: int
+    gid: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What a destination is or should be, apart from times.
+
+    ``digest`` is the SHA-256 (hex) of a regular file's bytes, the target of a link, or empty for a directory.
+    """
+
+    kind: int  # stat.S_IFREG, S_IFLNK or S_IFDIR
+    digest: str
+    mode: int  # permission bits, 0..0o7777
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Text that stands in a destination because a step appended it (or was found there: ``adopted``)."""
+
+    statement: str  # Statement.key
+    text: bytes
+    adopted: bool
+
+
+class Destinations(Protocol):
+    """The ledger as the native verbs see it, for the evaluation under way. Paths are absolute and resolved."""
+
+    def settled(self, path: str, wanted: Content) -> bool:
+        """The verb at this place of the destination's chain wanted the same last time, and the destination still is
+        (by its stat, else by its digest) as the last evaluation left it: there is nothing to do."""
+
+    def left(self, path: str, wanted: Content) -> Content | None:
+        """How the last evaluation left the destination, if the verb wanted the same then as now, else None."""
+
+    def placed(self, path: str, phase: Phase, wanted: Content, change: Change) -> None:
+        """The verb has seen to the destination: remember it, its place in the chain, and what it wanted."""
+
+    def keep(self, path: str) -> None:
+        """Keep a copy of what stands at the path, once, before nodeagent first changes or removes it."""
+
+    def blocks(self, path: str) -> Sequence[Block]:
+        """The blocks that earlier evaluations, and this one so far, put into the destination, in their order."""
+
+    def appended(self, path: str, blocks: Sequence[Block]) -> None:
+        """Remember these as the destination's blocks."""

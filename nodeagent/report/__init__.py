@@ -1,0 +1,1 @@
+"""Stage 4: say how it went."""
