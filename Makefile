@@ -1,0 +1,61 @@
+# Every target installs what it needs first (scripts/bootstrap: quick when all is there) and asks nothing.
+# Continuous integration calls these targets and nothing else.
+
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
+
+# Our own shell programs; the fixtures of the tests are faulty on purpose.
+SHELL_PROGRAMS = $(shell git grep -lE '^\#! ?/.*\b(sh|bash|dash)( |$$)' -- .ci bench demo examples packaging scripts vm-tests \
+	':!*.py' ':!*.md')
+
+.DEFAULT_GOAL := help
+.PHONY: help check test vm-test demo bench format wheel lock clean venv run-programs test-programs
+
+help: ## say what each target does
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+check: test-programs ## ruff, formatting, mypy, import contract, shellcheck
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	shellcheck $(SHELL_PROGRAMS)
+
+test: test-programs ## every test this machine can run; the last line counts passed, failed, skipped
+	$(PYTEST) tests vm-tests
+
+vm-test: test-programs ## only the scenarios on a booted Debian
+	$(PYTEST) vm-tests
+
+demo: run-programs ## the main job on examples/compute-configs, shown step by step in a sandbox
+	$(BIN)/python demo/demo.py
+
+bench: run-programs ## CPU and memory of cycles that find no news, as JSON
+	$(BIN)/python bench/no-news
+
+format: venv ## lay the code out, mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+wheel: venv ## dist/nodeagent-*.whl and the source archive
+	$(BIN)/python -m build --no-isolation --outdir dist .
+
+lock: venv ## pin the dependencies anew, with hashes (UPGRADE=1: newest versions)
+	$(LOCK) $(if $(UPGRADE),--upgrade) -o requirements/runtime.txt pyproject.toml
+	$(LOCK) $(if $(UPGRADE),--upgrade) -o requirements/build.txt requirements/build.in
+	$(LOCK) $(if $(UPGRADE),--upgrade) -o requirements/dev.txt requirements/dev.in
+
+clean: ## remove what was built here
+	rm -rf .venv build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+venv:
+	@scripts/bootstrap venv
+
+run-programs:
+	@scripts/bootstrap run
+
+test-programs:
+	@scripts/bootstrap test

@@ -1,0 +1,59 @@
+"""What holds for every test of the project: the closing line, and no silent skip where CI runs."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Generator
+
+import pytest
+
+# CI must be able to run these; a skip for want of one of them is a failure there.
+EXPECTED_PROGRAMS = re.compile(r"\b(mmdebstrap|systemd-nspawn|nspawn|sshd|rsync|dash|bash|busybox)\b")
+
+_outcomes: Counter[str] = Counter()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    _refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _refuse_skip(report)
+    return report
+
+
+def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if not (os.environ.get("CI") and report.skipped and isinstance(report.longrepr, tuple)):
+        return
+    reason = report.longrepr[2]
+    if EXPECTED_PROGRAMS.search(reason):
+        report.outcome = "failed"
+        report.longrepr = f"{reason} (CI is set: a test may not be skipped for want of this program)"
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Count a test by its call, and by each part before or after it that did not pass, as pytest does."""
+    if report.when == "call" or not report.passed:
+        _outcomes[report.outcome] += 1
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    if not report.passed:
+        _outcomes[report.outcome] += 1
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The last line of ``make test``, after pytest's own summary with the reason of every skip."""
+    if not config.option.collectonly:
+        counts = (f"{_outcomes[outcome]} {outcome}" for outcome in ("passed", "failed", "skipped"))
+        print(", ".join(counts))  # noqa: T201 - the line that `make test` promises
