@@ -1,0 +1,40 @@
+"""An event that a signal handler may set."""
+
+import contextlib
+import os
+import select
+import threading
+import weakref
+
+
+class Stop(threading.Event):
+    """An event that a signal handler may set, and that can be polled beside other descriptors.
+
+    The one of :mod:`threading` takes a lock which the interrupted code may hold: set from a handler while its own
+    thread is on the way into ``wait``, it locks itself out for ever.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        weakref.finalize(self, os.close, self._descriptor)
+
+    def fileno(self) -> int:
+        """Readable from the moment the event is set."""
+        return self._descriptor
+
+    def is_set(self) -> bool:
+        return self.wait(0)
+
+    def set(self) -> None:
+        os.eventfd_write(self._descriptor, 1)
+
+    def clear(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._descriptor)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Whether the event is set, at the latest after so many seconds."""
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLIN)
+        return bool(poll.poll(None if timeout is None else max(0.0, timeout) * 1000))
