@@ -1,0 +1,154 @@
+"""A throwaway git server on loopback: an OpenSSH server of our own, its keys, a bare repository and a work tree.
+
+The deploy key is made with the commands that the guide gives to administrators.
+"""
+
+import os
+import secrets
+import socket
+import subprocess  # noqa: TID251 - a harness starts programs; the product's door is apply/process.py
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+from testbed.programs import run, wait_until
+
+# All processes of the server end with the one that started it, however that one ends.
+OWN_NAMESPACES = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child")
+
+GIT_ENVIRONMENT = {
+    "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
+    "HOME": "/nonexistent",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_AUTHOR_NAME": "Site Admin",
+    "GIT_AUTHOR_EMAIL": "admin@cluster.example",
+    "GIT_COMMITTER_NAME": "Site Admin",
+    "GIT_COMMITTER_EMAIL": "admin@cluster.example",
+}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class GitServer:
+    """Serves ``directory/configs.git`` to the holder of ``directory/key``, and to nobody else.
+
+    The directory must not be below ``/run``, which the server has for itself.
+
+    ``enter`` is put before sshd's command line, to start it in another namespace (``nsenter --net=...``).
+    """
+
+    def __init__(self, directory: Path, *, port: int, enter: Sequence[str] = ()) -> None:
+        self.directory = directory
+        self.port = port
+        self.work = directory / "work"
+        self.bare = directory / "configs.git"
+        self.password = secrets.token_urlsafe(18)
+        self._enter = enter
+        self._sshd: subprocess.Popen[bytes] | None = None
+        directory.mkdir(parents=True, exist_ok=True)
+        directory.chmod(0o700)
+        self._make_host_key()
+        self._make_deploy_key()
+        self._make_repository()
+
+    @property
+    def url(self) -> str:
+        return f"ssh://root@127.0.0.1:{self.port}{self.bare}"
+
+    @property
+    def known_hosts(self) -> str:
+        kind, key = (self.directory / "hostkey.pub").read_text().split()[:2]
+        return f"[127.0.0.1]:{self.port} {kind} {key}\n"
+
+    @property
+    def encrypted_key(self) -> Path:
+        return self.directory / "key.enc"
+
+    # --- the repository ----------------------------------------------------------------------------------------
+
+    def git(self, *arguments: str) -> str:
+        return run(["git", *arguments], cwd=self.work, env=GIT_ENVIRONMENT).strip()
+
+    def commit(self, message: str) -> str:
+        """Commit the work tree as it stands, push it, and return the commit's id."""
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", message)
+        self.git("push", "--quiet", "--force", "origin", "HEAD:main")
+        return self.git("rev-parse", "HEAD")
+
+    # --- the server --------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start sshd and wait until it listens. Its mount namespace has a ``/run`` of its own, for ``/run/sshd``."""
+        sshd = run(["sh", "-c", 'PATH="$PATH:/usr/sbin"; command -v sshd']).strip()
+        script = f"mount -t tmpfs tmpfs /run && mkdir -m 0755 /run/sshd && exec {sshd} -D -e -f sshd_config"
+        with (self.directory / "sshd.log").open("wb") as log:
+            self._sshd = subprocess.Popen(
+                [*self._enter, *OWN_NAMESPACES, "sh", "-c", script],
+                cwd=self.directory,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        wait_until(f"sshd listens on port {self.port}", self._listens)
+
+    def stop(self) -> None:
+        """End sshd and every session of it (they share a process-id namespace)."""
+        if self._sshd is not None:
+            self._sshd.kill()
+            self._sshd.wait()
+            self._sshd = None
+
+    def _listens(self) -> bool:
+        if self._sshd is None or self._sshd.poll() is not None:
+            raise RuntimeError("sshd did not start:\n" + (self.directory / "sshd.log").read_text())
+        return f"port {self.port}." in (self.directory / "sshd.log").read_text()
+
+    # --- what is made once -------------------------------------------------------------------------------------
+
+    def _make_host_key(self) -> None:
+        run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "hostkey"], cwd=self.directory)
+        settings = {
+            "ListenAddress": f"127.0.0.1:{self.port}",
+            "HostKey": self.directory / "hostkey",
+            "AuthorizedKeysFile": self.directory / "authorized_keys",
+            "PidFile": "none",
+            "PermitRootLogin": "prohibit-password",
+            "PasswordAuthentication": "no",
+            "KbdInteractiveAuthentication": "no",
+            "UsePAM": "no",
+            "UseDNS": "no",
+            "StrictModes": "no",  # the directory may stand below a world-writable one
+            "SetEnv": "SHLVL=9",  # keeps bash from reading root's .bashrc for each request
+        }
+        text = "".join(f"{name} {value}\n" for name, value in settings.items())
+        (self.directory / "sshd_config").write_text(text)
+
+    def _make_deploy_key(self) -> None:
+        password = self.directory / "password"
+        password.touch(mode=0o600)
+        password.write_text(self.password + "\n")
+        run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "key"], cwd=self.directory)
+        encrypt = "openssl enc -aes-256-cbc -a -salt -pbkdf2 -in key -out key.enc -pass file:password"
+        run(encrypt.split(), cwd=self.directory)
+        only_git = r'restrict,command="git-shell -c \"$SSH_ORIGINAL_COMMAND\""'
+        public = (self.directory / "key.pub").read_text()
+        (self.directory / "authorized_keys").write_text(f"{only_git} {public}")
+
+    def _make_repository(self) -> None:
+        self.work.mkdir()
+        self.git("init", "--quiet", "--initial-branch", "main")
+        run(["git", "init", "--quiet", "--bare", "--initial-branch", "main", self.bare], env=GIT_ENVIRONMENT)
+        self.git("remote", "add", "origin", str(self.bare))
