@@ -20,6 +20,8 @@ from nodeagent.errors import NodeagentError, TransientError, WorkerFailed
 from nodeagent.model import Failure
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+_RESETTABLE = frozenset(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGXFSZ}
+"""What a child gets the default of. Python ignores the last two: a peer that hangs up is an error, not an end."""
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -81,18 +83,20 @@ def pipe() -> tuple[int, int]:
 
 
 def fork(main: Callable[[], None], *, keep: Collection[int], session: bool) -> Child:
-    """Fork a child that calls ``main``, all signals blocked, and exits with 0, or with 1 if that raised.
+    """Fork a child that calls ``main`` and exits with 0, or with 1 if that raised.
 
-    No signal gets through before the child has put away the parent's handlers: else one that is meant for the child
-    would land in the pipe by which the parent wakes itself.
+    No signal that the parent handles gets through before the child has put away the parent's handlers: else one that is
+    meant for the child would land in the pipe by which the parent wakes itself. It is ``main`` that unblocks them, and
+    SIGTERM, when it is prepared.
     """
     _flush()  # what stays in a buffer would be written twice
     parent = os.getpid()
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    handled = [n for n in _RESETTABLE if signal.getsignal(n) is not signal.SIG_DFL]
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {*handled, signal.SIGTERM})
     try:
         pid = os.fork()
         if pid == 0:
-            _be_child(main, parent, keep, session=session)
+            _be_child(main, parent, keep, handled, session=session)
     except OSError as error:
         raise WorkerFailed(f"no process for a worker: {error.strerror}") from error
     finally:
@@ -105,7 +109,9 @@ def fork(main: Callable[[], None], *, keep: Collection[int], session: bool) -> C
         raise WorkerFailed(f"no descriptor for a worker: {error.strerror}") from error
 
 
-def _be_child(main: Callable[[], None], parent: int, keep: Collection[int], *, session: bool) -> NoReturn:
+def _be_child(
+    main: Callable[[], None], parent: int, keep: Collection[int], handled: Collection[int], *, session: bool
+) -> NoReturn:
     try:
         die_with_parent(parent)
         if session:
@@ -114,7 +120,9 @@ def _be_child(main: Callable[[], None], parent: int, keep: Collection[int], *, s
         null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         os.dup2(null, 0)
         os.close(null)
-        _reset_signals()
+        signal.set_wakeup_fd(-1)
+        for number in handled:
+            signal.signal(number, signal.SIG_DFL)
         main()
         _flush()
     except BaseException:  # noqa: BLE001 - the very top of a process
@@ -136,17 +144,6 @@ def _close_all_but(keep: set[int]) -> None:
             os.closerange(low, descriptor)
         low = descriptor + 1
     os.closerange(low, 2**31 - 1)
-
-
-def _reset_signals() -> None:
-    """Python's own dispositions, as in a fresh interpreter.
-
-    SIGPIPE and SIGXFSZ stay ignored, as Python has them: a peer that hangs up is an error to handle, not an end.
-    """
-    signal.set_wakeup_fd(-1)
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGXFSZ}:
-        if signal.getsignal(number) is not signal.SIG_DFL:
-            signal.signal(number, signal.SIG_DFL)
 
 
 def send(descriptor: int, value: object) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import os
 import select
 import threading
-import weakref
+from collections.abc import Callable
 
 
 class Stop(threading.Event):
@@ -17,7 +17,6 @@ class Stop(threading.Event):
     def __init__(self) -> None:
         super().__init__()
         self._descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        weakref.finalize(self, os.close, self._descriptor)
 
     def fileno(self) -> int:
         """Readable from the moment the event is set."""
@@ -38,3 +37,6 @@ class Stop(threading.Event):
         poll = select.poll()
         poll.register(self._descriptor, select.POLLIN)
         return bool(poll.poll(None if timeout is None else max(0.0, timeout) * 1000))
+
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:  # bound early: os may be gone at the very end
+        close(self._descriptor)
