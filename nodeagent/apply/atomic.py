@@ -82,11 +82,20 @@ class AtomicFile:
         _rename(self._directory, self._temporary, self._name)
         self._committed = True
 
-    def carry_labels(self, replaced: int) -> None:
-        """Take over the SELinux label and the ACL of the file that will be replaced (an open descriptor)."""
-        with contextlib.suppress(OSError):  # a filesystem without extended attributes has none to carry
-            for label in _LABELS.intersection(os.listxattr(replaced)):
+    def carry_labels(self) -> None:
+        """Take over the SELinux label and the ACL of the regular file that will be replaced.
+
+        Raises:
+            OSError: it has them, and they cannot be given to the new one.
+        """
+        replaced = os.open(
+            self._name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._directory
+        )
+        try:
+            for label in _LABELS.intersection(_labels(replaced)):
                 os.setxattr(self.fd, label, os.getxattr(replaced, label))
+        finally:
+            os.close(replaced)
 
 
 def place_link(directory: int, name: str, target: str, *, uid: int, gid: int, mtime_ns: int | None = None) -> None:
@@ -161,6 +170,15 @@ def _make(directory: int, temporary: str, make: Callable[[], _Made]) -> _Made:
     except FileExistsError:
         _discard(directory, temporary)
         return make()
+
+
+def _labels(fd: int) -> list[str]:
+    try:
+        return os.listxattr(fd)
+    except OSError as error:
+        if error.errno == errno.ENOTSUP:
+            return []  # a filesystem without extended attributes has none to carry
+        raise
 
 
 def _own(directory: int, temporary: str, *, uid: int, gid: int, mtime_ns: int | None) -> None:

@@ -62,6 +62,14 @@ class Directory:
         except FileNotFoundError:
             return None
 
+    def names(self) -> list[str]:
+        """What stands in the directory, in no order."""
+        fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self.fd)
+        try:
+            return os.listdir(fd)
+        finally:
+            os.close(fd)
+
     def vouches_for(self, entry: os.stat_result) -> bool:
         """Whether root alone decides that this entry stands where it stands."""
         if not self.trusted or self.uid not in _masters():

@@ -1,0 +1,347 @@
+"""COPY: what ``rsync FLAGS SRC... DEST`` leaves behind, file for file, each placed atomically.
+
+Where the manual of rsync is silent its program is the authority: ``tests/integration/test_copy_rsync.py`` compares
+the two on random trees. On purpose otherwise (design section 4): content decides, not time; a destination directory
+that exists keeps its mode and owner; nothing is done where the ledger says that the destination is as it was left.
+"""
+
+import contextlib
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from nodeagent.apply.paths import Directory, locate, open_directory
+from nodeagent.apply.place import Placer, Source
+from nodeagent.apply.rsync import CopyOptions
+from nodeagent.model import Change, Destinations, FileChange
+
+# Exit statuses of rsync(1).
+_DONE = 0
+_SELECTION = 3  # errors selecting input/output files, dirs
+_FILE_IO = 11  # error in file I/O
+_PARTIAL = 23  # partial transfer due to error
+
+_DEEPEST = 300  # levels below the destination; each holds two descriptors, of which a process has 1,024
+
+
+def copy(
+    sources: Sequence[str],
+    destination: str,
+    *,
+    cwd: str,
+    umask: int,
+    options: CopyOptions,
+    make_parent: bool,
+    destinations: Destinations,
+    report: Callable[[FileChange], None],
+) -> int:
+    """Copy as rsync does.
+
+    Args:
+        sources: As the shell gave them; a trailing slash means the contents. They name local files
+            (:func:`~nodeagent.apply.rsync.is_local`).
+        destination: As the shell gave it.
+        cwd: The shell's working directory, absolute.
+        umask: The shell's.
+        options: From :func:`~nodeagent.apply.rsync.parse`.
+        make_parent: Do ``mkdir -p "$(dirname DEST)"`` first.
+        destinations: The ledger.
+        report: Told each destination once, in the order in which they were seen to.
+
+    Returns:
+        rsync's exit status: 0, 3 or 11 when the destination cannot be used at all, 23 when some of it failed. What
+        failed was reported with the reason, and the rest was done.
+    """
+    placer = Placer(options=options, umask=umask, destinations=destinations, report=report)
+    return _Copy(cwd=cwd, options=options, placer=placer, report=report).run(sources, destination, make_parent)
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """What is to stand in one destination directory, from one or several source directories.
+
+    ``entries``: for each name its sources, the first of which counts (rsync's rule), but a directory goes before
+    other things, and several directories become one. ``roots``: the directories whose contents these are.
+    """
+
+    entries: dict[str, list[Source]] = field(default_factory=dict)
+    roots: list[os.stat_result] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.entries) + bool(self.roots)
+
+    def add(self, name: str, source: Source) -> None:
+        self.entries.setdefault(name, []).append(source)
+
+
+class _UnusableDestinationError(Exception):
+    """The destination cannot be used at all: nothing is copied."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+@dataclass(slots=True, kw_only=True)
+class _Copy:
+    """One COPY under way."""
+
+    cwd: str
+    options: CopyOptions
+    placer: Placer
+    report: Callable[[FileChange], None]
+    status: int = _DONE
+    delete: bool = False  # still allowed: a source that could not be read forbids it, as in rsync
+    target: tuple[int, int] = (0, 0)  # device and inode of the destination: never descended into as a source
+
+    def run(self, sources: Sequence[str], destination: str, make_parent: bool) -> int:
+        self.delete = self.options.delete
+        with contextlib.ExitStack() as opened:
+            wanted = self._gather(sources, destination, opened)
+            try:
+                if make_parent:
+                    with contextlib.suppress(OSError):  # said again, with rsync's status, where it matters
+                        self._make_directories(os.path.dirname(destination.rstrip("/")) or ".").close()
+                self._into(destination, wanted)
+            except _UnusableDestinationError as error:
+                self._failed(os.path.join(self.cwd, destination), str(error))
+                return error.status
+        return self.status
+
+    # --- the sources --------------------------------------------------------------------------------------------
+
+    def _gather(self, sources: Sequence[str], destination: str, opened: contextlib.ExitStack) -> _Wanted:
+        """Look at the operands, in their order; one that is missing is reported as a failure of the destination."""
+        wanted = _Wanted()
+        for operand in sources:
+            path = os.path.join(self.cwd, operand)
+            contents = os.path.basename(operand) in {"", ".", ".."}
+            try:
+                found = os.stat(path + "/.") if contents else os.lstat(path)
+                if stat.S_ISDIR(found.st_mode) and not self.options.recursive:
+                    continue  # "skipping directory"
+                if contents:
+                    wanted.roots.append(found)
+                    self._list(wanted, path, None, opened, follow=True)
+                else:
+                    wanted.add(os.path.basename(operand), Source(name=path, dir_fd=None, stat=found))
+            except OSError as error:
+                self.delete = self.delete and isinstance(error, FileNotFoundError)
+                self._failed(os.path.join(self.cwd, destination), _says("link_stat", path, error))
+        return wanted
+
+    def _list(
+        self, wanted: _Wanted, path: str, dir_fd: int | None, opened: contextlib.ExitStack, *, follow: bool = False
+    ) -> None:
+        """Add the entries of a source directory, which stays open as long as they are needed."""
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
+        fd = os.open(path, flags, dir_fd=dir_fd)
+        opened.callback(os.close, fd)
+        with os.scandir(fd) as entries:
+            for entry in entries:
+                try:
+                    found = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue  # gone since
+                wanted.add(entry.name, Source(name=entry.name, dir_fd=fd, stat=found))
+
+    def _is_single(self, wanted: _Wanted) -> bool:
+        """Whether all there is to copy is one thing, which may get another name: one file, or one empty directory."""
+        if len(wanted) != 1:
+            return not wanted
+        for source in next(iter(wanted.entries.values()), ()):
+            if stat.S_ISDIR(source.stat.st_mode):
+                with os.scandir(source.name) as entries:
+                    if next(entries, None) is not None:
+                        return False
+        return True
+
+    # --- the destination ------------------------------------------------------------------------------------------
+
+    def _into(self, destination: str, wanted: _Wanted) -> None:
+        """Find out where the sources go, by rsync's rules, and place them.
+
+        Raises:
+            _UnusableDestinationError: the destination is missing or is something that cannot take them.
+        """
+        path = os.path.join(self.cwd, destination)
+        single = self._is_single(wanted)
+        slash = destination.endswith("/")
+        found = self._look_at(path)
+        if found is None and self.options.mkpath and (not single or "/" in destination):
+            found = self._make_path(path, parent_only=single and not slash)
+        if found is not None and stat.S_ISDIR(found.st_mode):
+            with self._opened(path) as at:
+                self.target = (found.st_dev, found.st_ino)
+                if wanted.roots:
+                    self.placer.directory_stands(at, wanted.roots[0])
+                self._level(at, wanted, depth=0, contents=bool(wanted.roots))
+        elif found is not None:
+            if not single:
+                raise _UnusableDestinationError(
+                    _SELECTION, "destination must be a directory when copying more than 1 file"
+                )
+            if any(stat.S_ISDIR(s.st_mode) for s in _stats(wanted)):
+                raise _UnusableDestinationError(_SELECTION, "cannot overwrite non-directory with a directory")
+            self._as(path, wanted)
+        elif single and not slash:
+            self._as(path, wanted)
+        else:
+            self._into_new(path.rstrip("/"), wanted)
+
+    def _look_at(self, path: str) -> os.stat_result | None:
+        try:
+            return os.stat(path)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _UnusableDestinationError(_SELECTION, _says("cannot stat destination", path, error)) from error
+
+    def _opened(self, path: str) -> Directory:
+        try:
+            return open_directory(path, cwd=self.cwd)
+        except OSError as error:
+            raise _UnusableDestinationError(_SELECTION, _says("change_dir", path, error)) from error
+
+    def _make_path(self, path: str, *, parent_only: bool) -> os.stat_result | None:
+        """``--mkpath``."""
+        try:
+            self._make_directories(os.path.dirname(path) if parent_only else path).close()
+        except OSError as error:
+            raise _UnusableDestinationError(_FILE_IO, _says("mkdir", path, error)) from error
+        return self._look_at(path)
+
+    def _make_directories(self, path: str) -> Directory:
+        """``mkdir -p``; returns the directory, open."""
+        try:
+            return open_directory(path, cwd=self.cwd)
+        except FileNotFoundError:
+            above, name = os.path.split(path.rstrip("/"))
+            with self._make_directories(above or ".") as at:
+                if name not in {".", ".."}:
+                    self.placer.plain_directory(at, name)
+        return open_directory(path, cwd=self.cwd)
+
+    def _into_new(self, path: str, wanted: _Wanted) -> None:
+        """Make the destination directory, one level of it, and place the sources in it."""
+        with contextlib.ExitStack() as opened:
+            try:
+                place = opened.enter_context(locate(path, cwd=self.cwd, follow=False))
+                if place.directory.lstat(place.name) is not None:
+                    raise FileExistsError(17, os.strerror(17))  # a dangling link
+                if wanted.roots:
+                    at, _ = self.placer.directory(place.directory, place.name, wanted.roots[0])
+                    opened.enter_context(at)
+                else:
+                    self.placer.plain_directory(place.directory, place.name)
+                    at = opened.enter_context(place.directory.enter(place.name))
+            except OSError as error:
+                raise _UnusableDestinationError(_FILE_IO, _says("mkdir", path, error)) from error
+            self._level(at, wanted, depth=0, contents=bool(wanted.roots))
+            if wanted.roots:
+                self._set_time(at, wanted.roots[0])
+
+    def _as(self, path: str, wanted: _Wanted) -> None:
+        """Place the one thing there is under a name of its own."""
+        try:
+            place = locate(path, cwd=self.cwd, follow=False)
+        except OSError as error:
+            raise _UnusableDestinationError(_SELECTION, _says("change_dir", os.path.dirname(path), error)) from error
+        with place:
+            if wanted.roots:
+                self._directory(place.directory, place.name, [], wanted.roots[0], depth=0)
+            for sources in wanted.entries.values():
+                self._entry(place.directory, place.name, sources, depth=0)
+
+    # --- one level of the tree ------------------------------------------------------------------------------------
+
+    def _level(self, at: Directory, wanted: _Wanted, *, depth: int, contents: bool) -> None:
+        """Place all entries in an open directory: files first, then directories with what is below them."""
+        if contents and self.delete:
+            self._remove_others(at, wanted)
+        for name, sources in sorted(wanted.entries.items(), key=_files_first):
+            self._entry(at, name, sources, depth=depth)
+
+    def _entry(self, at: Directory, name: str, sources: Sequence[Source], *, depth: int) -> None:
+        directories = [source for source in sources if stat.S_ISDIR(source.stat.st_mode)]
+        if directories:
+            self._directory(at, name, directories, directories[0].stat, depth=depth)
+            return
+        source, mode = sources[0], sources[0].stat.st_mode
+        with self._failures(at.child(name)):
+            if stat.S_ISREG(mode):
+                self.placer.file(at, name, source)
+            elif stat.S_ISLNK(mode):
+                if self.options.links:
+                    self.placer.link(at, name, source)
+            elif self.options.devices if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) else self.options.specials:
+                self.placer.node(at, name, source)
+
+    def _directory(
+        self, at: Directory, name: str, sources: Sequence[Source], mode_of: os.stat_result, *, depth: int
+    ) -> None:
+        with self._failures(at.child(name)), contextlib.ExitStack() as opened:
+            if depth > _DEEPEST:
+                raise OSError(f"directories are nested more than {_DEEPEST} deep")
+            below, made = self.placer.directory(at, name, mode_of)
+            opened.enter_context(below)
+            wanted = _Wanted()
+            complete = True
+            for source in sources:
+                if (source.stat.st_dev, source.stat.st_ino) == self.target:
+                    continue
+                try:
+                    self._list(wanted, source.name, source.dir_fd, opened)
+                except OSError as error:
+                    complete = self.delete = False
+                    self._failed(below.path, _says("opendir", source.name, error))
+            self._level(below, wanted, depth=depth + 1, contents=complete)
+            if made:
+                self._set_time(below, mode_of)
+
+    def _remove_others(self, at: Directory, wanted: _Wanted) -> None:
+        """``--delete``: remove what the source does not have."""
+        for name in sorted(set(at.names()) - wanted.entries.keys(), key=os.fsencode):
+            with self._failures(at.child(name)):
+                if (there := at.lstat(name)) is not None:
+                    self.placer.remove(at, name, there)
+
+    def _set_time(self, at: Directory, source: os.stat_result) -> None:
+        """A new directory gets its source's time, after the last entry was made in it."""
+        if self.options.times:
+            with self._failures(at.path):
+                os.utime(at.fd, ns=(source.st_mtime_ns, source.st_mtime_ns))
+
+    # --- what goes wrong --------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _failures(self, path: str) -> Iterator[None]:
+        """Report what fails inside, and go on."""
+        try:
+            yield
+        except OSError as error:
+            self._failed(path, _says("placing", path, error))
+
+    def _failed(self, path: str, reason: str) -> None:
+        self.status = _PARTIAL
+        self.report(FileChange(path=path, change=Change.FAILED, reason=reason))
+
+
+def _files_first(entry: tuple[str, list[Source]]) -> tuple[bool, bytes]:
+    name, sources = entry
+    return any(stat.S_ISDIR(source.stat.st_mode) for source in sources), os.fsencode(name)
+
+
+def _stats(wanted: _Wanted) -> Iterator[os.stat_result]:
+    yield from wanted.roots
+    for sources in wanted.entries.values():
+        for source in sources:
+            yield source.stat
+
+
+def _says(what: str, path: str, error: OSError) -> str:
+    """A reason in rsync's manner."""
+    if error.errno is None:
+        return f"rsync: {error}"
+    return f'rsync: {what} "{path}" failed: {error.strerror} ({error.errno})'

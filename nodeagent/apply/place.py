@@ -1,0 +1,242 @@
+"""Making one destination what a source says, unless it is so already or the last evaluation left it otherwise.
+
+The rule for each (design section 4, *A file as the evaluation left it*): what the ledger calls settled is not touched;
+what the last evaluation left with another mode or owner gets that one again; what has the right content, mode and owner
+is unchanged; anything else is kept by the ledger and then replaced.
+"""
+
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from nodeagent.apply import atomic
+from nodeagent.apply.incoming import Incoming
+from nodeagent.apply.paths import Directory
+from nodeagent.apply.rsync import CopyOptions
+from nodeagent.model import Change, Content, Destinations, FileChange, Phase
+
+_LINK_MODE = 0o777
+_PEEK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Something to be copied: its name in an open directory (or a path, then ``dir_fd`` is None) and its lstat."""
+
+    name: str
+    dir_fd: int | None
+    stat: os.stat_result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placer:
+    """Places what COPY copies, one destination a call, and reports each.
+
+    Each method raises OSError when the destination could not be made; then nothing was reported and what stood there
+    stands unchanged (a directory that had to make way for a file is the one thing that cannot be put back at once).
+    """
+
+    options: CopyOptions
+    umask: int
+    destinations: Destinations
+    report: Callable[[FileChange], None]
+
+    def file(self, at: Directory, name: str, source: Source) -> None:
+        """Place a regular file."""
+        path = at.child(name)
+        there = at.lstat(name)
+        with Incoming(source.name, dir_fd=source.dir_fd) as incoming:
+            if there is None:
+                self._replace(at, name, incoming, there=None, same=False)
+                change = Change.CREATED
+                wanted = self._wanted(at, incoming.stat, incoming.digest)
+            else:
+                wanted = self._wanted(at, incoming.stat, incoming.digest)
+                settled = self.destinations.settled(path, wanted)
+                change = Change.UNCHANGED if settled else self._bring(at, name, incoming, there, wanted)
+        self._done(path, wanted, change)
+
+    def link(self, at: Directory, name: str, source: Source) -> None:
+        """Place a symbolic link."""
+        path = at.child(name)
+        target = os.readlink(source.name, dir_fd=source.dir_fd)
+        wanted = self._wanted(at, source.stat, target)
+        there = at.lstat(name)
+        if there is not None and self.destinations.settled(path, wanted):
+            return self._done(path, wanted, Change.UNCHANGED)
+        left = self.destinations.left(path, wanted)
+        same = there is not None and stat.S_ISLNK(there.st_mode) and os.readlink(name, dir_fd=at.fd) == target
+        final = self._final(wanted, left, there, same=same)
+        if there is not None and same:
+            if (there.st_uid, there.st_gid) == (final.uid, final.gid):
+                return self._done(path, wanted, Change.UNCHANGED)
+            self.destinations.keep(path)
+            os.chown(name, final.uid, final.gid, dir_fd=at.fd, follow_symlinks=False)
+            return self._done(path, wanted, Change.UPDATED)
+        if there is not None:
+            self._make_way(at, name, there)
+        atomic.place_link(at.fd, name, target, uid=final.uid, gid=final.gid, mtime_ns=self._mtime(source.stat))
+        return self._done(path, wanted, Change.CREATED if there is None else Change.UPDATED)
+
+    def node(self, at: Directory, name: str, source: Source) -> None:
+        """Place a fifo, a socket or a device. The ledger does not know these: they are compared by their lstat."""
+        path = at.child(name)
+        wanted = self._wanted(at, source.stat, "")
+        there = at.lstat(name)
+        same = there is not None and stat.S_IFMT(there.st_mode) == wanted.kind and there.st_rdev == source.stat.st_rdev
+        final = self._final(wanted, None, there, same=same)
+        if there is not None and same and _attributes(there) == (final.mode, final.uid, final.gid):
+            return self.report(FileChange(path=path, change=Change.UNCHANGED))
+        if there is not None:
+            self._make_way(at, name, there)
+        atomic.place_node(
+            at.fd,
+            name,
+            mode=wanted.kind | final.mode,
+            device=source.stat.st_rdev,
+            uid=final.uid,
+            gid=final.gid,
+            mtime_ns=self._mtime(source.stat),
+        )
+        return self.report(FileChange(path=path, change=Change.CREATED if there is None else Change.UPDATED))
+
+    def directory(self, at: Directory, name: str, source: os.stat_result) -> tuple[Directory, bool]:
+        """Make sure of a directory; one that exists keeps its mode and owner.
+
+        Returns:
+            The directory, open, and whether it was made just now.
+        """
+        path = at.child(name)
+        wanted = self._wanted(at, source, "")
+        there = at.lstat(name)
+        made = there is None or not stat.S_ISDIR(there.st_mode)
+        change = Change.UNCHANGED
+        if made:
+            left = self.destinations.left(path, wanted)
+            final = self._final(wanted, left, None, same=False)
+            if there is not None:
+                self.destinations.keep(path)
+                os.unlink(name, dir_fd=at.fd)
+            inherit = not self.options.perms
+            atomic.place_directory(at.fd, name, mode=final.mode, uid=final.uid, gid=final.gid, inherit=inherit)
+            change = Change.CREATED if there is None else Change.UPDATED
+        below = at.enter(name)
+        self._done(path, wanted, change)
+        return below, made
+
+    def directory_stands(self, at: Directory, source: os.stat_result) -> None:
+        """Take note of a directory that the source has and that stands already."""
+        self._done(at.path, self._wanted(at, source, ""), Change.UNCHANGED)
+
+    def plain_directory(self, at: Directory, name: str) -> None:
+        """Make a directory as ``mkdir`` does, for want of one to put things into."""
+        wanted = Content(kind=stat.S_IFDIR, digest="", mode=0o777 & ~self.umask, uid=os.geteuid(), gid=at.new_gid)
+        atomic.place_directory(at.fd, name, mode=wanted.mode, uid=wanted.uid, gid=wanted.gid, inherit=True)
+        self._done(at.child(name), wanted, Change.CREATED)
+
+    def remove(self, at: Directory, name: str, there: os.stat_result) -> None:
+        """Remove what is not in the source, with all that is below it; each file is kept by the ledger first."""
+        path = at.child(name)
+        if stat.S_ISDIR(there.st_mode):
+            with at.enter(name) as below:
+                for entry in sorted(os.listdir(below.fd), key=os.fsencode):
+                    if (inner := below.lstat(entry)) is not None:
+                        self.remove(below, entry, inner)
+            os.rmdir(name, dir_fd=at.fd)
+        else:
+            self.destinations.keep(path)
+            os.unlink(name, dir_fd=at.fd)
+        self.report(FileChange(path=path, change=Change.PRUNED))
+
+    def _bring(self, at: Directory, name: str, incoming: Incoming, there: os.stat_result, wanted: Content) -> Change:
+        """Turn what stands there into the file, by its attributes alone when the content is right."""
+        path = at.child(name)
+        if not stat.S_ISREG(there.st_mode) or there.st_size != incoming.stat.st_size:
+            self._replace(at, name, incoming, there=there, same=False)
+            return Change.UPDATED
+        fd = os.open(name, _PEEK, dir_fd=at.fd)
+        try:
+            same = incoming.equals(fd)
+            final = self._final(wanted, self.destinations.left(path, wanted), there, same=same)
+            if same and _attributes(there) == (final.mode, final.uid, final.gid):
+                return Change.UNCHANGED
+            # Several names: who owns the directory may have linked somebody else's file here.
+            if same and (there.st_nlink == 1 or at.vouches_for(there)):
+                self.destinations.keep(path)
+                os.fchown(fd, final.uid, final.gid)
+                os.fchmod(fd, final.mode)
+                return Change.UPDATED
+        finally:
+            os.close(fd)
+        self._replace(at, name, incoming, there=there, same=same)
+        return Change.UPDATED
+
+    def _replace(
+        self, at: Directory, name: str, incoming: Incoming, *, there: os.stat_result | None, same: bool
+    ) -> None:
+        path = at.child(name)
+        with atomic.AtomicFile(at.fd, name) as file:
+            incoming.pour(file.fd)
+            wanted = self._wanted(at, incoming.stat, incoming.digest)
+            final = self._final(wanted, self.destinations.left(path, wanted), there, same=same)
+            if there is not None:
+                self._make_way(at, name, there)
+                if stat.S_ISREG(there.st_mode):
+                    file.carry_labels()
+            mtime_ns = self._mtime(incoming.stat)
+            file.commit(mode=final.mode, uid=final.uid, gid=final.gid, mtime_ns=mtime_ns)
+
+    def _make_way(self, at: Directory, name: str, there: os.stat_result) -> None:
+        """Keep what will be replaced; a directory is removed, as a rename cannot replace it."""
+        path = at.child(name)
+        if not stat.S_ISDIR(there.st_mode):
+            self.destinations.keep(path)
+        elif self.options.delete:
+            self.remove(at, name, there)
+        else:
+            with at.enter(name) as below:
+                if below.names():
+                    raise OSError(f"could not make way for it: cannot delete non-empty directory: {path}")
+            self.destinations.keep(path)
+            os.rmdir(name, dir_fd=at.fd)
+
+    def _wanted(self, at: Directory, source: os.stat_result, digest: str) -> Content:
+        """What the verb asks for, from the source alone: the same question next time."""
+        kind = stat.S_IFMT(source.st_mode)
+        mode = stat.S_IMODE(source.st_mode)
+        if kind == stat.S_IFLNK:
+            mode = _LINK_MODE
+        elif not self.options.perms:
+            mode &= 0o777 & ~self.umask
+        return Content(
+            kind=kind,
+            digest=digest,
+            mode=mode,
+            uid=source.st_uid if self.options.owner else os.geteuid(),
+            gid=source.st_gid if self.options.group else at.new_gid,
+        )
+
+    def _final(self, wanted: Content, left: Content | None, there: os.stat_result | None, *, same: bool) -> Content:
+        """The mode and owner to give: as last left, else as wanted, else (where rsync keeps them) as they are."""
+        if left is not None and left.kind == wanted.kind:
+            return replace(wanted, mode=left.mode, uid=left.uid, gid=left.gid)
+        if there is None or stat.S_IFMT(there.st_mode) != wanted.kind:
+            return wanted
+        return replace(
+            wanted,
+            mode=wanted.mode if self.options.perms else stat.S_IMODE(there.st_mode),
+            uid=there.st_uid if same and not self.options.owner else wanted.uid,
+            gid=there.st_gid if same and not self.options.group else wanted.gid,
+        )
+
+    def _mtime(self, source: os.stat_result) -> int | None:
+        return source.st_mtime_ns if self.options.times else None
+
+    def _done(self, path: str, wanted: Content, change: Change) -> None:
+        self.destinations.placed(path, Phase.COPY, wanted, change)
+        self.report(FileChange(path=path, change=change))
+
+
+def _attributes(entry: os.stat_result) -> tuple[int, int, int]:
+    return stat.S_IMODE(entry.st_mode), entry.st_uid, entry.st_gid

@@ -1,0 +1,109 @@
+"""The ledger in memory: what the real one promises about destinations, without a database.
+
+It looks at the files themselves, as the real one does. ``next_evaluation`` ends one evaluation and begins another.
+"""
+
+import hashlib
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from nodeagent.model import Block, Change, Content, Phase, Stat
+
+
+def content_of(path: str) -> Content | None:
+    """What stands at the path, or None."""
+    try:
+        there = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    kind = stat.S_IFMT(there.st_mode)
+    digest = ""
+    if kind == stat.S_IFREG:
+        with open(path, "rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    elif kind == stat.S_IFLNK:
+        digest = os.readlink(path)
+    return Content(kind=kind, digest=digest, mode=stat.S_IMODE(there.st_mode), uid=there.st_uid, gid=there.st_gid)
+
+
+def stat_of(path: str) -> Stat | None:
+    try:
+        there = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return Stat(
+        mode=there.st_mode,
+        uid=there.st_uid,
+        gid=there.st_gid,
+        size=there.st_size,
+        mtime_ns=there.st_mtime_ns,
+        ctime_ns=there.st_ctime_ns,
+        inode=there.st_ino,
+    )
+
+
+@dataclass
+class _Left:
+    """How an evaluation left one destination, and what its verbs wanted, in their order."""
+
+    chain: list[Content]
+    content: Content | None
+    stat: Stat | None
+
+
+@dataclass
+class Memory:
+    """Implements :class:`nodeagent.model.Destinations`."""
+
+    left_by_last: dict[str, _Left] = field(default_factory=dict)
+    chain: dict[str, list[Content]] = field(default_factory=dict)
+    kept: dict[str, bytes | str | None] = field(default_factory=dict)
+    all_blocks: dict[str, Sequence[Block]] = field(default_factory=dict)
+    log: list[tuple[str, Phase, Change]] = field(default_factory=list)
+
+    def settled(self, path: str, wanted: Content) -> bool:
+        left = self._last(path, wanted)
+        if left is None or left.content is None:
+            return False
+        return stat_of(path) == left.stat or content_of(path) == left.content
+
+    def left(self, path: str, wanted: Content) -> Content | None:
+        left = self._last(path, wanted)
+        return left.content if left else None
+
+    def placed(self, path: str, phase: Phase, wanted: Content, change: Change) -> None:
+        assert os.path.isabs(path)
+        assert os.path.realpath(os.path.dirname(path)) == os.path.dirname(path)
+        self.chain.setdefault(path, []).append(wanted)
+        self.log.append((path, phase, change))
+
+    def keep(self, path: str) -> None:
+        if path in self.kept or path in self.left_by_last:
+            return
+        there = os.lstat(path)
+        if stat.S_ISREG(there.st_mode):
+            with open(path, "rb") as stream:
+                self.kept[path] = stream.read()
+        else:
+            self.kept[path] = os.readlink(path) if stat.S_ISLNK(there.st_mode) else None
+
+    def blocks(self, path: str) -> Sequence[Block]:
+        return self.all_blocks.get(path, ())
+
+    def appended(self, path: str, blocks: Sequence[Block]) -> None:
+        self.all_blocks[path] = tuple(blocks)
+
+    def next_evaluation(self) -> None:
+        for path, chain in self.chain.items():
+            self.left_by_last[path] = _Left(chain=chain, content=content_of(path), stat=stat_of(path))
+        self.chain = {}
+        self.log = []
+
+    def _last(self, path: str, wanted: Content) -> _Left | None:
+        left = self.left_by_last.get(path)
+        place = len(self.chain.get(path, ()))
+        if left is None or place >= len(left.chain) or left.chain[place] != wanted:
+            return None
+        return left
