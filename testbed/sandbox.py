@@ -5,16 +5,15 @@ of its own. Its root is an overlay of ``/`` with a tmpfs on top; the real ``/`` 
 nowhere. The network is an own loopback, ``/run`` and ``/tmp`` are empty, and all ends with the first process.
 """
 
-import fcntl
 import os
 import shutil
 import socket
 import stat
-import struct
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from testbed.loopback import raise_loopback
 from testbed.programs import run
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -23,8 +22,6 @@ INSIDE = "NODEAGENT_SANDBOX"
 STUB_LOG = Path("/run/stubs.log")
 UPPER = Path("/run/upper")  # what the sandbox changed
 LOWER = Path("/run/lower")  # the machine's own files, read-only
-
-_SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 
 
 def enter(host_name: str) -> None:
@@ -83,7 +80,7 @@ def _build(base: Path, host_name: str) -> None:
     for needed in (PROJECT, Path(sys.prefix), Path(sys.base_prefix)):
         _show(needed, root)
     socket.sethostname(host_name)
-    _raise_loopback()
+    raise_loopback()
     _pivot(root, keep=base / "layer" / "upper")
 
 
@@ -110,13 +107,6 @@ def _show(directory: Path, root: Path) -> None:
         target.mkdir(parents=True)
         run(["mount", "--bind", directory, target])
         run(["mount", "-o", "remount,bind,ro", target])
-
-
-def _raise_loopback() -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-        request = struct.pack("16sh14x", b"lo", 0)
-        flags = struct.unpack("16sh14x", fcntl.ioctl(control, _SIOCGIFFLAGS, request))[1]
-        fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags | _IFF_UP))
 
 
 def _pivot(root: Path, *, keep: Path) -> None:
