@@ -5,6 +5,7 @@
     NodeagentError
     ├── TransientError                 try again; nobody needs to act
     │   ├── RemoteUnreachable          no connection, reset, time-out, refused
+    │   ├── StoreUnusable              the fetch worker's store is damaged or its disk is full; it is made anew
     │   └── WorkerFailed               a child crashed or was killed at its time limit
     ├── StalledError                   a person must act; trying again would not help
     │   ├── InvalidConfiguration       nodeagent.toml: unknown key, bad value, missing file
@@ -45,6 +46,10 @@ class TransientError(NodeagentError):
 
 class RemoteUnreachable(TransientError):
     code = "RemoteUnreachable"
+
+
+class StoreUnusable(TransientError):
+    code = "StoreUnusable"
 
 
 class WorkerFailed(TransientError):

@@ -1,0 +1,266 @@
+"""The checkout: a directory of root's own that holds exactly what a revision's tree holds.
+
+Below the state directory lies a record of what was placed there and how ``lstat`` saw it. By it one cheap look tells
+whether the checkout is still as it was left, and which files need not be handed over again. The record is written
+last: after a crash it does not fit, and the next install repairs whatever it finds.
+
+Nothing here follows a link. Only root can enter the checkout, so nobody else can put one in the way.
+"""
+
+import contextlib
+import os
+import shutil
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from nodeagent.errors import InvalidConfiguration, WorkerFailed
+from nodeagent.source import objects, record
+from nodeagent.source.handover import STAGING
+from nodeagent.source.manifest import Entry, Item, Manifest, parents
+from nodeagent.source.record import Identity, Place, Record
+
+_CHUNK = 1 << 16
+_MOST_SET_ASIDE = 9
+
+
+class Checkout:
+    """The checkout at one path, and its record below the state directory."""
+
+    def __init__(self, path: Path, state_dir: Path) -> None:
+        self.path = path
+        self._file = state_dir / "checkout.json"
+        self._record = record.load(self._file, path)
+
+    @property
+    def commit(self) -> str:
+        """The commit (hex) that was installed last; empty before the first."""
+        return self._record.commit
+
+    @property
+    def tree(self) -> str:
+        """The id of its tree (hex), or empty."""
+        return self._record.tree
+
+    def intact(self, tree: str) -> bool:
+        """Tell whether the checkout holds this tree, and nobody touched it since :meth:`install` or :meth:`settle`."""
+        known = self._record
+        return (
+            bool(tree)
+            and known.tree == tree
+            and all(self._identity(name) == identity for name, identity in known.directories.items())
+            and all(self._identity(name) == place.identity for name, place in known.places.items())
+        )
+
+    def have(self) -> Mapping[str, int]:
+        """The blobs (hex ids, with sizes in bytes) that stand unharmed in the checkout."""
+        return {
+            place.item.oid: place.item.size
+            for name, place in self._record.places.items()
+            if place.item.entry is not Entry.LINK and self._is_whole(name, place)
+        }
+
+    @contextlib.contextmanager
+    def staging(self) -> Iterator[Path]:
+        """An empty directory of root's own on the checkout's file system, gone afterwards.
+
+        Makes the checkout when it is not there. What somebody else put at its path is set aside if it looks like a
+        clone of the repository (it has a post.sh), and is otherwise left alone.
+
+        Raises:
+            InvalidConfiguration: the path is in use for something else.
+        """
+        self._claim()
+        directory = self.path / STAGING
+        _remove(directory)
+        directory.mkdir(mode=0o700)
+        try:
+            yield directory
+        finally:
+            _remove(directory)
+
+    def install(self, manifest: Manifest, staging: Path) -> Sequence[str]:
+        """Make the checkout equal to the manifest: files, links, directories, modes, and nothing else.
+
+        What was not among :meth:`have` is taken from ``staging``, by blob id, within :meth:`staging`.
+
+        Returns:
+            The paths (relative, sorted) that were made, replaced or removed.
+
+        Raises:
+            WorkerFailed: a file changed under our hands; another hand-over repairs it.
+        """
+        missing = [name for name, item in manifest.items.items() if not self._is_in_place(name, item)]
+        self._stage_from_checkout(manifest, missing, staging)
+        directories = {directory for name in manifest.items for directory in parents(name)}
+        changed = self._clear(manifest, directories)
+        for directory in sorted(directories):
+            _make_directory(self.path / directory)
+        self._place(manifest, missing, staging)
+        changed.update(missing)
+        _remove(staging)  # before the record is taken: it changes the top directory
+        self._remember(manifest, directories)
+        return sorted(changed)
+
+    def settle(self) -> None:
+        """Take the checkout as it is now for untouched: an evaluation's own steps changed it (``chmod +x``, ``touch``).
+
+        What they changed counts as untouched for :meth:`intact`, but a file whose content they changed is not among
+        :meth:`have`, and the next :meth:`install` puts the tree's content and mode back.
+        """
+        known = self._record
+        places = {}
+        for name, place in known.places.items():
+            identity = self._identity(name)
+            whole = place.whole
+            if identity != place.identity:
+                whole = place.item.entry is not Entry.LINK and self._digest(name, identity) == place.item.oid
+            places[name] = Place(item=place.item, identity=identity, whole=whole)
+        directories = {name: self._identity(name) for name in known.directories}
+        if (places, directories) != (known.places, known.directories):
+            self._save(Record(commit=known.commit, tree=known.tree, places=places, directories=directories))
+
+    # --- what stands there ---------------------------------------------------------------------------------------
+
+    def _identity(self, name: str) -> Identity | None:
+        return record.identity(self.path / name if name else self.path)
+
+    def _is_whole(self, name: str, place: Place) -> bool:
+        """Tell whether the content at the path is the item's."""
+        return place.whole and place.identity is not None and self._identity(name) == place.identity
+
+    def _is_in_place(self, name: str, item: Item) -> bool:
+        """Tell whether what stands at the path is the item in content, kind, mode and owner."""
+        place = self._record.places.get(name)
+        if place is None or place.item != item or not self._is_whole(name, place):
+            return False
+        found = (self.path / name).lstat()
+        owned = found.st_uid == os.geteuid() and found.st_gid == os.getegid()
+        return owned and (item.entry is Entry.LINK or stat.S_IMODE(found.st_mode) == item.entry.value)
+
+    def _digest(self, name: str, identity: Identity | None) -> str:
+        """The blob id of the regular file at the path; empty when there is none."""
+        if identity is None or not stat.S_ISREG(identity[0]):
+            return ""
+        with open(_open(self.path / name), "rb") as file:
+            digest = objects.hasher(objects.Kind.BLOB, os.fstat(file.fileno()).st_size)
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+        return digest.hexdigest()
+
+    # --- the steps of an install ---------------------------------------------------------------------------------
+
+    def _claim(self) -> None:
+        """Make the top directory, or make sure that it is ours to empty."""
+        found = record.identity(self.path)
+        if found is not None and not self._record.commit and (not stat.S_ISDIR(found[0]) or any(self.path.iterdir())):
+            self._set_aside()
+            found = None
+        if found is None:
+            self.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            self.path.mkdir(mode=0o700)
+        _own(self.path, 0o700)
+
+    def _set_aside(self) -> None:
+        """Move a clone away that was made before nodeagent came; refuse to touch anything else."""
+        if not (self.path / "post.sh").is_file():
+            raise InvalidConfiguration(
+                f"source.checkout: {self.path} is in use and was not made by nodeagent, which would empty it: "
+                "move it away, or set source.checkout to a directory that is not there yet"
+            )
+        names = [f"{self.path.name}.before-nodeagent{n or ''}" for n in range(_MOST_SET_ASIDE)]
+        free = next((name for name in names if not os.path.lexists(self.path.with_name(name))), None)
+        try:
+            if free is None:
+                raise FileExistsError(names[0])
+            self.path.rename(self.path.with_name(free))
+        except OSError as error:
+            raise InvalidConfiguration(
+                f"source.checkout: {self.path} was not made by nodeagent and cannot be set aside: {error}: move it away"
+            ) from error
+
+    def _stage_from_checkout(self, manifest: Manifest, missing: Sequence[str], staging: Path) -> None:
+        """Copy what is needed elsewhere and stands in the checkout, before anything there is changed."""
+        wanted = {manifest.items[name].oid for name in missing if manifest.items[name].entry is not Entry.LINK}
+        wanted = {oid for oid in wanted if not (staging / oid).exists()}
+        for name, place in self._record.places.items():
+            if place.item.oid in wanted and place.item.entry is not Entry.LINK and self._is_whole(name, place):
+                shutil.copyfile(self.path / name, staging / place.item.oid, follow_symlinks=False)
+                wanted.discard(place.item.oid)
+        if wanted:
+            raise WorkerFailed(f"{self.path}: changed while a revision was installed: the next cycle installs it")
+
+    def _clear(self, manifest: Manifest, directories: set[str]) -> set[str]:
+        """Remove what is not in the tree, or stands where the tree has something else; the paths removed."""
+        removed = set()
+        pending = [""]
+        while pending:
+            above = pending.pop()
+            with os.scandir(self.path / above) as entries:
+                found = list(entries)
+            for entry in found:
+                name = f"{above}/{entry.name}" if above else entry.name
+                if name == STAGING:
+                    continue
+                if entry.is_dir(follow_symlinks=False) and name in directories:
+                    pending.append(name)
+                elif entry.is_dir(follow_symlinks=False) or name not in manifest.items:
+                    _remove(self.path / name)
+                    removed.add(name)
+        return removed
+
+    def _place(self, manifest: Manifest, missing: Sequence[str], staging: Path) -> None:
+        """Rename what was staged into place; the last path of a blob takes the staged file itself."""
+        last = {manifest.items[name].oid: name for name in missing}
+        for name in missing:
+            item = manifest.items[name]
+            ready = staging / "ready"
+            if item.entry is Entry.LINK:
+                os.symlink(item.target, ready)
+            elif last[item.oid] == name:
+                (staging / item.oid).rename(ready)
+                _own(ready, item.entry.value)
+            else:
+                shutil.copyfile(staging / item.oid, ready)
+                _own(ready, item.entry.value)
+            ready.rename(self.path / name)
+
+    def _remember(self, manifest: Manifest, directories: set[str]) -> None:
+        places = {
+            name: Place(item=item, identity=self._identity(name), whole=True) for name, item in manifest.items.items()
+        }
+        identities = {name: self._identity(name) for name in ("", *sorted(directories))}
+        self._save(Record(commit=manifest.commit, tree=manifest.tree, places=places, directories=identities))
+
+    def _save(self, new: Record) -> None:
+        record.save(self._file, self.path, new)
+        self._record = new
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+
+
+def _own(path: Path, mode: int) -> None:
+    """Give a file or directory (no link) its mode, and make it this process's own."""
+    os.chown(path, os.geteuid(), os.getegid(), follow_symlinks=False)
+    path.chmod(mode)
+
+
+def _make_directory(path: Path) -> None:
+    """Make the directory, or correct it; what else stood there was removed before."""
+    with contextlib.suppress(FileExistsError):
+        path.mkdir()
+    found = path.lstat()
+    if found.st_mode != stat.S_IFDIR | 0o755 or (found.st_uid, found.st_gid) != (os.geteuid(), os.getegid()):
+        _own(path, 0o755)
+
+
+def _remove(path: Path) -> None:
+    """Remove whatever stands at the path, if anything."""
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        pass
+    except (IsADirectoryError, PermissionError):  # unlink(2) of a directory: EISDIR on Linux, EPERM elsewhere
+        shutil.rmtree(path)

@@ -1,0 +1,305 @@
+"""Talk to the repository: list its refs, fetch what is new, read what was fetched.
+
+All of it runs without privileges, in a child of its own. libgit2's errors become nodeagent's in one place,
+:meth:`Remote._translated`.
+"""
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pygit2  # noqa: TID251 - the door
+from pygit2 import enums  # noqa: TID251 - the door
+from pygit2.ffi import C as LIBGIT2  # noqa: TID251 - the door
+
+from nodeagent.errors import (
+    AuthenticationFailed,
+    HostKeyMismatch,
+    HostKeyUnknown,
+    KeyFileInvalid,
+    NodeagentError,
+    ReferenceNotFound,
+    RemoteUnreachable,
+    RepositoryNotFound,
+    StoreUnusable,
+)
+from nodeagent.source import address, known_hosts
+
+FETCHED = "refs/nodeagent/fetched"
+
+_CONFIGURATIONS = (
+    enums.ConfigLevel.PROGRAMDATA,
+    enums.ConfigLevel.SYSTEM,
+    enums.ConfigLevel.XDG,
+    enums.ConfigLevel.GLOBAL,
+)
+# What servers answer after a successful login when the repository is not there, or not for this key.
+_NO_REPOSITORY = (
+    "does not appear to be a git repository",  # git itself
+    "repository not found",  # GitHub, Bitbucket
+    "could not be found",  # GitLab
+    "cannot find repository",  # Gitea, Forgejo
+    "no such repository",
+    "invalid gitfile format",
+    "not a git repository",
+    "dubious ownership",
+    "access denied",  # gitolite
+)
+_LOST = ("time", "socket", "banner", "disconnect", "connection", "recv", "send")  # in libssh2's messages
+_CUT_OFF = ("early EOF", "incomplete pack header", "missing trailer", "unexpected data at the end")
+_FROM_THE_NETWORK = (LIBGIT2.GIT_ERROR_NET, LIBGIT2.GIT_ERROR_SSH, LIBGIT2.GIT_ERROR_SSL)
+
+
+def configure(home: Path, connect_timeout: float, timeout: float) -> None:
+    """Set up libgit2 for this process; call it before anything else here.
+
+    Args:
+        home: the directory whose ``.ssh/known_hosts`` holds the pinned host keys.
+        connect_timeout: seconds, to connect.
+        timeout: seconds without a byte from the server.
+    """
+    settings = pygit2.settings
+    for level in _CONFIGURATIONS:
+        settings.search_path[level] = ""  # the node's own git configuration is none of ours, and may be unreadable
+    settings.homedir = str(home)
+    settings.server_connect_timeout = int(connect_timeout * 1000)
+    settings.server_timeout = int(timeout * 1000)
+    settings.enable_strict_object_creation(True)
+    settings.enable_strict_hash_verification(True)
+
+
+class Store:
+    """A bare repository of the fetch user's own, that holds what was fetched."""
+
+    def __init__(self, path: Path, repository: pygit2.Repository) -> None:
+        self.path = path
+        self._repository = repository
+
+    @classmethod
+    def open(cls, path: Path) -> "Store":
+        """Open the store; make it when it is not there, and make it anew when it is damaged.
+
+        Raises:
+            StoreUnusable: it cannot be made: no space, no permission.
+        """
+        flags = enums.RepositoryOpenFlag.NO_SEARCH | enums.RepositoryOpenFlag.BARE
+        try:
+            return cls(path, pygit2.Repository(str(path), flags))
+        except pygit2.GitError:
+            return cls.anew(path)
+
+    @classmethod
+    def anew(cls, path: Path) -> "Store":
+        """Throw away what is there and make an empty store."""
+        try:
+            if path.exists():
+                shutil.rmtree(path)
+            return cls(path, pygit2.init_repository(str(path), bare=True))
+        except (OSError, pygit2.GitError) as error:
+            raise StoreUnusable(
+                f"{path}: the store of fetched commits cannot be made: {error}: its directory must belong to the fetch "
+                "user and have space"
+            ) from error
+
+    def has(self, commit: str) -> bool:
+        """Tell whether the commit was fetched (a fetch that was cut off leaves nothing)."""
+        return commit in self._repository
+
+    @property
+    def is_whole(self) -> bool:
+        """Tell whether nothing was left out of the history that the store holds."""
+        return not self._repository.is_shallow
+
+    @property
+    def is_empty(self) -> bool:
+        return FETCHED not in self._repository.references
+
+    def is_ancestor(self, old: str, new: str) -> bool:
+        """Tell whether the new commit is the old one, or descends from it, as far as the store's history goes.
+
+        Raises:
+            StoreUnusable: a commit of the history cannot be read.
+        """
+        with self._reading():
+            return old == new or self._repository.descendant_of(pygit2.Oid(hex=new), pygit2.Oid(hex=old))
+
+    def read(self, oid: str) -> bytes:
+        """The raw content of an object, without git's header.
+
+        Raises:
+            StoreUnusable: it is not there, or damaged.
+        """
+        with self._reading():
+            content: bytes = self._repository.odb.read(pygit2.Oid(hex=oid))[1]
+            return content
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except (pygit2.GitError, KeyError, ValueError) as error:
+            raise StoreUnusable(f"{self.path}: the store of fetched commits is damaged: {error}") from error
+
+    def remote(self, url: str, key: bytes, pinned_in: Path) -> "Remote":
+        """The repository at the URL; nothing is contacted yet.
+
+        The key is a private key that needs no passphrase; ``pinned_in`` is the administrator's known_hosts, which
+        messages name.
+        """
+        return Remote(self._repository, url, key, pinned_in)
+
+
+class Remote:
+    """The repository on the server, as one connection sees it."""
+
+    def __init__(self, repository: pygit2.Repository, url: str, key: bytes, pinned_in: Path) -> None:
+        self._repository = repository
+        self._url = url
+        self._callbacks = _Callbacks(address.parse(url), key, pinned_in)
+        self._remote = repository.remotes.create_anonymous(url)
+
+    def head(self, ref: str) -> str:
+        """Connect, and give the commit (hex) that the branch points to.
+
+        Raises:
+            RemoteUnreachable, AuthenticationFailed, HostKeyUnknown, HostKeyMismatch, RepositoryNotFound,
+            ReferenceNotFound, KeyFileInvalid
+        """
+        with self._translated():
+            heads = {head.name: str(head.oid) for head in self._remote.list_heads(callbacks=self._callbacks)}
+        name = f"refs/heads/{ref}"
+        if name in heads:
+            return heads[name]
+        if not heads:
+            raise ReferenceNotFound(f"{self._url}: the repository is empty: push the branch {ref}")
+        branches = sorted(h.removeprefix("refs/heads/") for h in heads if h and h.startswith("refs/heads/"))
+        raise ReferenceNotFound(
+            f"{self._url}: there is no branch {ref} (there is: {', '.join(branches[:5]) or 'none'}"
+            f"{', ...' if branches[5:] else ''}): push it, or set source.ref"
+        )
+
+    def fetch(self, ref: str, *, whole: bool) -> None:
+        """Fetch the branch over the connection that :meth:`head` made.
+
+        With ``whole``, everything that the store lacks comes; else the newest commit without its history.
+
+        Raises:
+            RemoteUnreachable: the connection broke.
+            StoreUnusable: what came cannot be stored, or does not fit what is there.
+        """
+        with self._translated(storing=True):
+            specification = f"+refs/heads/{ref}:{FETCHED}"
+            self._remote.fetch([specification], callbacks=self._callbacks, depth=0 if whole else 1)
+
+    @contextlib.contextmanager
+    def _translated(self, *, storing: bool = False) -> Iterator[None]:
+        """Turn libgit2's errors into nodeagent's; what the callbacks raised passes as it is."""
+        try:
+            yield
+        except pygit2.GitError as error:
+            kind = int(LIBGIT2.git_error_last().klass)
+            message = " ".join(str(error).split())
+            if isinstance(error, pygit2.AuthError) and not _lost(message):
+                self._callbacks.refused()
+            if "Unable to exchange encryption keys" in message and self._has_other_host_key():
+                self._callbacks.untrusted()
+            raise _explain(self._url, message, local=storing and kind not in _FROM_THE_NETWORK) from error
+
+    def _has_other_host_key(self) -> bool:
+        """Ask once more, without the pinned keys, whether the server has a host key, only none of a pinned type.
+
+        libssh2 asks for the pinned types only, and a server that has none of them ends the key exchange with an error
+        that says nothing more. The deploy key is not offered in this connection.
+        """
+        home = pygit2.settings.homedir
+        probe = _Probe()
+        pygit2.settings.homedir = "/nonexistent"
+        try:
+            self._repository.remotes.create_anonymous(self._url).connect(callbacks=probe)
+        except pygit2.GitError:
+            return probe.shown
+        finally:
+            pygit2.settings.homedir = home or ""
+        return False
+
+
+class _Callbacks(pygit2.RemoteCallbacks):
+    """What libgit2 asks while it connects."""
+
+    def __init__(self, server: address.Address, key: bytes, pinned_in: Path) -> None:
+        super().__init__()
+        self.server = server
+        self._key = key
+        self._pinned_in = pinned_in
+        self._offered = False
+
+    def credentials(
+        self, url: str, username_from_url: str | None, allowed_types: enums.CredentialType
+    ) -> pygit2.Username | pygit2.Keypair:
+        if allowed_types & enums.CredentialType.USERNAME:
+            return pygit2.Username(self.server.user)
+        if self._offered or not allowed_types & enums.CredentialType.SSH_MEMORY:
+            self.refused()
+        self._offered = True
+        # The public half is computed from the private one.
+        return pygit2.KeypairFromMemory(username_from_url or self.server.user, None, self._key.decode(), "")
+
+    def certificate_check(self, certificate: None, valid: bool, host: bytes) -> bool:
+        # For SSH, "valid" is libgit2's answer from the pinned keys; the certificate itself does not come through.
+        if not valid:
+            self.untrusted()
+        return True
+
+    def refused(self) -> NoReturn:
+        raise AuthenticationFailed(
+            f"{self.server}: refused the deploy key for user {self.server.user}: add the public half (key.pub) to the "
+            "repository's deploy keys (or authorized_keys), or correct the user in source.url"
+        )
+
+    def untrusted(self) -> NoReturn:
+        """Say why the server's host key is not accepted."""
+        keys = known_hosts.narrowed(Path(pygit2.settings.homedir or ""))
+        scan = f"ssh-keyscan -p {self.server.port} {self.server.host}"
+        if not keys:
+            raise HostKeyUnknown(
+                f"{self.server}: no host key is pinned in {self._pinned_in}: run `{scan}` on a network that you trust, "
+                "compare the fingerprint with the server's own (ssh-keygen -lf), and add the line"
+            )
+        pinned = ", ".join(f"{key.kind} {key.fingerprint}" for key in keys)
+        raise HostKeyMismatch(
+            f"{self.server}: shows another host key than the one pinned in {self._pinned_in} ({pinned}): somebody may "
+            f"be listening in; if the server has a new key, compare `{scan}` with the server's own (ssh-keygen -lf), "
+            "and replace the line"
+        )
+
+
+class _Probe(pygit2.RemoteCallbacks):
+    """Looks whether the server shows a host key, and leaves."""
+
+    shown = False
+
+    def certificate_check(self, certificate: None, valid: bool, host: bytes) -> bool:
+        self.shown = True
+        return False
+
+
+def _explain(url: str, message: str, *, local: bool) -> NodeagentError:
+    lower = message.lower()
+    if "private key" in lower or "public key" in lower:
+        return KeyFileInvalid(
+            f"the deploy key in the key file cannot be used: {message}: make a new one with nodeagent key generate"
+        )
+    if any(text in lower for text in _NO_REPOSITORY):
+        return RepositoryNotFound(
+            f"{url}: the server has no such repository, or hides it from this key: {message}: correct source.url, or "
+            "give the key access"
+        )
+    if local and not any(text in message for text in _CUT_OFF):
+        return StoreUnusable(f"{url}: what was fetched cannot be stored: {message}")
+    return RemoteUnreachable(f"{url}: {message}: is tried again by itself; is the server up, and reachable from here?")
+
+
+def _lost(message: str) -> bool:
+    return any(text in message.lower() for text in _LOST)

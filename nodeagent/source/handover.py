@@ -1,0 +1,297 @@
+"""The hand-over of a revision: an unprivileged child sends git objects, root believes only what their hashes prove.
+
+The stream is a row of frames: one byte for the kind, the length in 8 bytes (big-endian), the content. First the commit;
+when an ancestor is asked for, the commits that lead from it back to the ancestor; then trees and blobs in the order in
+which a depth-first walk of the tree meets them, each once, without the blobs that the receiver has; then an end frame.
+An error frame may come at any time.
+
+The receiver makes the same walk. It knows from the objects before it which id comes next, so the sender has nothing to
+choose: an object that does not hash to that id ends the hand-over, and names, modes and order come only from trees
+that the commit vouches for. What is left to judge is the commit's own content: limits, hostile names, submodules.
+"""
+
+import contextlib
+import os
+import struct
+from collections import deque
+from collections.abc import Container, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from nodeagent.config import Limits
+from nodeagent.errors import NodeagentError, NonFastForward, RevisionRejected, WorkerFailed, by_code
+from nodeagent.source import git, objects
+from nodeagent.source.manifest import Entry, Item, Manifest
+from nodeagent.source.objects import Kind, Mode, TreeEntry
+
+STAGING = ".nodeagent-staging"  # of the checkout: no path of a revision may begin with it
+
+_FRAME = struct.Struct(">cQ")
+_FRAMES = {Kind.COMMIT: b"c", Kind.TREE: b"t", Kind.BLOB: b"b"}
+_ERROR = b"e"
+_END = b"."
+_CHUNK = 1 << 16
+_LONGEST_COMMIT = 1 << 20  # bytes
+_LONGEST_ENTRY = 7 + 1 + objects.LONGEST_NAME + 1 + objects.ID_BYTES  # of a tree, in bytes
+_LONGEST_ERROR = 4096
+_LONGEST_PATH = 3072  # bytes; leaves room for the checkout's own path within PATH_MAX
+_LONGEST_TARGET = 4095  # bytes; what symlink(2) takes
+_LONGEST_DESCENT = 100_000  # commits between the ancestor and the new one
+_DEVIATES = "what was handed over is not what the commit names: is somebody at work in the fetch user's processes?"
+
+
+def export(store_path: Path, commit: str, have: Container[str], stream: BinaryIO, *, ancestor: str = "") -> None:
+    """Send a revision; runs in an unprivileged child that owns the store and talks to no network.
+
+    A failure is sent too, so that :func:`receive` raises it on the other side.
+
+    ``have`` holds the ids of the blobs that the receiver has already. With an ``ancestor``, the proof goes along that
+    the commit descends from it.
+    """
+    git.configure(Path("/nonexistent"), 1, 1)
+    store = git.Store.open(store_path)
+    with contextlib.suppress(BrokenPipeError):  # the receiver has seen enough
+        try:
+            _export(store, commit, have, stream, ancestor)
+        except NodeagentError as error:
+            _send(stream, _ERROR, f"{error.code}\0{error}".encode(errors="replace")[:_LONGEST_ERROR])
+            stream.flush()
+
+
+def receive(
+    stream: BinaryIO, commit: str, limits: Limits, staging: Path, have: Mapping[str, int], *, ancestor: str = ""
+) -> Manifest:
+    """Take a revision in; runs as root, and trusts nothing of the stream.
+
+    New blobs become files of ``staging`` (empty, and only root can enter it), named by their id, mode 0600.
+
+    ``have`` holds the ids of the blobs that need not be sent, the same ones that ``export`` was told, with their sizes.
+    With an ``ancestor``, the commit is accepted only if it descends from that one.
+
+    Raises:
+        RevisionRejected: the revision breaks a limit or is hostile, or the sender is.
+        WorkerFailed: the stream ended early: the sender crashed or was killed.
+        NodeagentError: what the sender failed with.
+    """
+    return _Receiver(stream, limits, staging, have).run(commit, ancestor)
+
+
+# --- sending ---------------------------------------------------------------------------------------------------
+
+
+def _export(store: git.Store, commit: str, have: Container[str], stream: BinaryIO, ancestor: str) -> None:
+    for oid in _descent(store, commit, ancestor):
+        _send(stream, _FRAMES[Kind.COMMIT], store.read(oid))
+    with contextlib.suppress(objects.MalformedError):  # the receiver finds it too, and says so
+        for kind, content in _contents(store, objects.commit_tree(store.read(commit)), have):
+            _send(stream, _FRAMES[kind], content)
+        _send(stream, _END, b"")
+    stream.flush()
+
+
+def _send(stream: BinaryIO, frame: bytes, content: bytes) -> None:
+    stream.write(_FRAME.pack(frame, len(content)))
+    stream.write(content)
+
+
+def _contents(store: git.Store, tree: str, have: Container[str]) -> Iterator[tuple[Kind, bytes]]:
+    """Trees and blobs in the order of a depth-first walk, each once (a blob twice if it is file and link)."""
+    sent: set[tuple[Mode, str]] = set()
+    walk = [iter([TreeEntry(mode=Mode.DIRECTORY, name=b"", oid=tree)])]
+    while walk:
+        entry = next(walk[-1], None)
+        if entry is None:
+            walk.pop()
+            continue
+        mode = Mode.FILE if entry.mode is Mode.EXECUTABLE else entry.mode
+        known = mode is Mode.SUBMODULE or (mode is Mode.FILE and entry.oid in have)
+        if known or (mode, entry.oid) in sent:
+            continue
+        sent.add((mode, entry.oid))
+        content = store.read(entry.oid)
+        if mode is Mode.DIRECTORY:
+            yield Kind.TREE, content
+            walk.append(iter(objects.tree_entries(content)))
+        else:
+            yield Kind.BLOB, content
+
+
+def _descent(store: git.Store, commit: str, ancestor: str) -> Sequence[str]:
+    """The commits of a shortest way from the commit back to its ancestor, both included."""
+    if not ancestor:
+        return [commit]
+    child = {commit: ""}
+    queue = deque([commit])
+    while queue and ancestor not in child:
+        at = queue.popleft()
+        for parent in objects.commit_parents(store.read(at)):
+            if parent not in child and store.has(parent):  # what lies beyond the border of a shallow store is not there
+                child[parent] = at
+                queue.append(parent)
+    if ancestor not in child:
+        raise NonFastForward(
+            f"the commit {commit} does not descend from {ancestor}, at which the node stands: restore the branch, or "
+            f"accept it with nodeagent accept {commit}"
+        )
+    way = [ancestor]
+    while way[-1] != commit:
+        way.append(child[way[-1]])
+    return way[::-1]
+
+
+# --- receiving -------------------------------------------------------------------------------------------------
+
+
+class _Receiver:
+    """One hand-over under way: what was proven so far, and what comes next."""
+
+    def __init__(self, stream: BinaryIO, limits: Limits, staging: Path, have: Mapping[str, int]) -> None:
+        self._stream = stream
+        self._limits = limits
+        self._staging = staging
+        self._sizes = dict(have)  # of blobs that are files here or in the staging directory
+        self._targets: dict[str, str] = {}  # of blobs that are links
+        self._trees: dict[str, Sequence[TreeEntry]] = {}
+        self._tree_room = limits.files * _LONGEST_ENTRY
+        self._total = 0
+        self._names = 0
+        self._items: dict[str, Item] = {}
+
+    def run(self, commit: str, ancestor: str) -> Manifest:
+        content = self._object(Kind.COMMIT, commit, _LONGEST_COMMIT, f"commit {commit}")
+        try:
+            tree = objects.commit_tree(content)
+            if ancestor:
+                self._follow(commit, content, ancestor)
+            self._walk(tree)
+        except objects.MalformedError as error:
+            raise RevisionRejected(f"commit {commit}: {error}: it was not made by git; push a sound one") from error
+        if self._frame(_END, "the end") != 0:
+            raise RevisionRejected(f"commit {commit}: {_DEVIATES}")
+        return Manifest(commit=commit, tree=tree, items=self._items)
+
+    def _follow(self, commit: str, content: bytes, ancestor: str) -> None:
+        """Take the commits in that lead back to the ancestor."""
+        at = commit
+        for _ in range(_LONGEST_DESCENT):
+            if at == ancestor:
+                return
+            parents = objects.commit_parents(content)
+            content = self._read(self._frame(_FRAMES[Kind.COMMIT], at, _LONGEST_COMMIT))
+            at = objects.object_id(Kind.COMMIT, content)
+            if at not in parents:
+                raise RevisionRejected(f"commit {commit}: {_DEVIATES}")
+        raise RevisionRejected(f"commit {commit}: more than {_LONGEST_DESCENT} commits after {ancestor}")
+
+    def _walk(self, tree: str) -> None:
+        walk = [(b"", iter(self._tree(tree, "the top of the tree")))]
+        while walk:
+            prefix, entries = walk[-1]
+            entry = next(entries, None)
+            if entry is None:
+                walk.pop()
+                continue
+            path = prefix + entry.name
+            shown = _shown(path)
+            self._demand_harmless(entry.name, path, shown)
+            if entry.mode is Mode.DIRECTORY:
+                walk.append((path + b"/", iter(self._tree(entry.oid, shown))))
+            else:
+                self._items[os.fsdecode(path)] = self._item(entry, shown)
+
+    def _demand_harmless(self, name: bytes, path: bytes, shown: str) -> None:
+        reason = objects.forbidden(name)
+        if reason is None and len(path) > _LONGEST_PATH:
+            reason = f"a path of more than {_LONGEST_PATH} bytes"
+        if reason is None and path == STAGING.encode():
+            reason = "a name that nodeagent keeps for itself"
+        if reason is not None:
+            raise RevisionRejected(f"{shown}: {reason}: remove it from the repository")
+        self._names += 1
+        if self._names > self._limits.files:
+            raise RevisionRejected(
+                f"{shown}: the tree has more than {self._limits.files} files and directories: remove some, or raise "
+                "limits.files"
+            )
+
+    def _tree(self, oid: str, shown: str) -> Sequence[TreeEntry]:
+        if oid not in self._trees:
+            content = self._object(Kind.TREE, oid, self._tree_room, shown)
+            self._tree_room -= len(content)
+            self._trees[oid] = objects.tree_entries(content)
+        return self._trees[oid]
+
+    def _item(self, entry: TreeEntry, shown: str) -> Item:
+        if entry.mode is Mode.SUBMODULE:
+            raise RevisionRejected(
+                f"{shown}: is a submodule: they are not supported; copy its files into the repository"
+            )
+        if entry.mode is Mode.LINK:
+            target = self._target(entry.oid, shown)
+            return Item(entry=Entry.LINK, oid=entry.oid, size=len(os.fsencode(target)), target=target)
+        if entry.oid not in self._sizes:
+            self._sizes[entry.oid] = self._stage(entry.oid, shown)
+        size = self._sizes[entry.oid]
+        self._total += size
+        if self._total > self._limits.total_bytes:
+            raise RevisionRejected(
+                f"{shown}: the tree has more than {self._limits.total_bytes} bytes with this file: remove some, or "
+                "raise limits.total_bytes"
+            )
+        kind = Entry.EXECUTABLE if entry.mode is Mode.EXECUTABLE else Entry.FILE
+        return Item(entry=kind, oid=entry.oid, size=size)
+
+    def _target(self, oid: str, shown: str) -> str:
+        """A link's target. It may lead anywhere: nothing here follows it, and the link itself is what git stores."""
+        if oid not in self._targets:
+            content = self._object(Kind.BLOB, oid, _LONGEST_TARGET, f"{shown}: the link's target")
+            if not content or b"\0" in content:
+                raise RevisionRejected(f"{shown}: is a link without a target: remove it from the repository")
+            self._targets[oid] = os.fsdecode(content)
+        return self._targets[oid]
+
+    def _stage(self, oid: str, shown: str) -> int:
+        """Write a blob into the staging directory while hashing it; its size in bytes."""
+        length = self._frame(_FRAMES[Kind.BLOB], shown, self._limits.file_bytes)
+        digest = objects.hasher(Kind.BLOB, length)
+        descriptor = os.open(self._staging / oid, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "wb", buffering=0) as file:
+            left = length
+            while left:
+                chunk = self._read(min(left, _CHUNK))
+                digest.update(chunk)
+                file.write(chunk)
+                left -= len(chunk)
+        if digest.hexdigest() != oid:
+            raise RevisionRejected(f"{shown}: {_DEVIATES}")
+        return length
+
+    def _object(self, kind: Kind, oid: str, limit: int, shown: str) -> bytes:
+        content = self._read(self._frame(_FRAMES[kind], shown, limit))
+        if objects.object_id(kind, content) != oid:
+            raise RevisionRejected(f"{shown}: {_DEVIATES}")
+        return content
+
+    def _frame(self, expected: bytes, shown: str, limit: int = 0) -> int:
+        """Read a frame's head; the length of its content."""
+        frame, length = _FRAME.unpack(self._read(_FRAME.size))
+        if frame == _ERROR and length <= _LONGEST_ERROR:
+            code, _, text = self._read(length).decode(errors="replace").partition("\0")
+            raise by_code(code, _shown(text.encode()))
+        if frame != expected:
+            raise RevisionRejected(f"{shown}: {_DEVIATES}")
+        if length > limit:
+            raise RevisionRejected(f"{shown}: has {length} bytes, {limit} are allowed: shrink it, or raise [limits]")
+        return int(length)
+
+    def _read(self, length: int) -> bytes:
+        content = self._stream.read(length)
+        if len(content) != length:
+            raise WorkerFailed("the hand-over of the revision ended early: its sender crashed, or was ended")
+        return content
+
+
+def _shown(path: bytes) -> str:
+    """A path or text from outside, on one line and without control characters."""
+    text = path.decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,0 +1,134 @@
+"""One poll, in a child of its own: ask the server whether the branch moved, and fetch what is new."""
+
+import functools
+import os
+import pwd
+import shutil
+import threading
+from pathlib import Path
+
+from nodeagent.config import Config
+from nodeagent.errors import NodeagentError, NonFastForward, StoreUnusable, TransientError
+from nodeagent.model import Failure, Notice, PollOutcome, Reporter
+from nodeagent.source import address, git, known_hosts, retry
+from nodeagent.source.confine import account, confine
+from nodeagent.source.unlock import unlock
+
+WARNING = 4  # syslog severity
+
+
+def store_path(config: Config) -> Path:
+    """Where the fetch user keeps what it fetched; :func:`nodeagent.source.handover.export` reads it there."""
+    return config.paths.cache / "fetch" / "store.git"
+
+
+def home_path(config: Config) -> Path:
+    """The home directory that libgit2 sees: it holds the pinned host keys, is root's, and readable for all."""
+    return config.paths.runtime / "home"
+
+
+def prepare(config: Config) -> None:
+    """Make, as root, the directories that the fetch user reads and writes. Cheap when they are there.
+
+    Raises:
+        FetchUserMissing: the user that fetches does not exist.
+        InvalidConfiguration: ``source.url`` is no SSH address.
+    """
+    user = account(config.source.user)
+    known_hosts.narrow(config.source.known_hosts, home_path(config), address.parse(config.source.url))
+    directory = store_path(config).parent
+    try:
+        found = os.lstat(directory)
+    except FileNotFoundError:
+        directory.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700)
+        found = os.lstat(directory)
+    if os.geteuid() == 0 and (found.st_uid, found.st_gid) != (user.pw_uid, user.pw_gid):
+        _give(directory, user)
+
+
+def poll(
+    config: Config, current: str, stop: threading.Event, reporter: Reporter, credentials_directory: Path | None
+) -> PollOutcome:
+    """Ask the server for the branch's commit, and fetch it if the store lacks it.
+
+    Runs in a forked child, as root; this process gives up root for good on the way. Every failed attempt that is
+    followed by another one is reported; the last error is in the outcome.
+
+    Args:
+        config: the whole configuration.
+        current: the commit that the node stands at, or empty; the branch may only move on from it.
+        stop: ends a wait between two attempts.
+        reporter: told of attempts that failed.
+        credentials_directory: what systemd put into ``$CREDENTIALS_DIRECTORY``; None outside of a unit.
+    """
+    try:
+        prepare(config)
+        key = unlock(config, credentials_directory)
+        _become_fetcher(config)
+        job = functools.partial(_look, config, current, key)
+        commit = retry.attempts(stop, config.retry_delay, _patience(config), functools.partial(_tell, reporter), job)
+    except NodeagentError as error:
+        failure = Failure(code=error.code, message=str(error), transient=isinstance(error, TransientError))
+        return PollOutcome(commit=_held(config, current), moved=False, failure=failure)
+    return PollOutcome(commit=commit, moved=commit != current)
+
+
+def _become_fetcher(config: Config) -> None:
+    confine(config.source.user)
+    git.configure(home_path(config), config.source.connect_timeout, config.source.timeout)
+
+
+def _held(config: Config, current: str) -> str:
+    """The commit of the node if the store can hand it over while the server is away; gives up root first."""
+    if not current:
+        return ""
+    try:
+        _become_fetcher(config)  # the failure may have come before
+        return current if git.Store.open(store_path(config)).has(current) else ""
+    except NodeagentError:
+        return ""
+
+
+def _look(config: Config, current: str, key: bytes) -> str:
+    """One attempt: the branch's commit, which the store then holds."""
+    path = store_path(config)
+    store = git.Store.open(path)
+    try:
+        return _follow(config, store, current, key)
+    except StoreUnusable:
+        git.Store.anew(path)  # the next attempt fetches all of it again
+        raise
+
+
+def _follow(config: Config, store: git.Store, current: str, key: bytes) -> str:
+    if current and not store.has(current) and not store.is_whole:
+        store = git.Store.anew(store.path)  # only a whole history can tell whether the branch moved on from current
+    remote = store.remote(config.source.url, key, config.source.known_hosts)
+    commit = remote.head(config.source.ref)
+    if not store.has(commit):
+        remote.fetch(config.source.ref, whole=bool(current) or not store.is_empty)
+    if current and not store.is_ancestor(current, commit):
+        raise NonFastForward(
+            f"{config.source.url}: branch {config.source.ref} was rewritten or went back: it is at {commit}, which "
+            f"does not descend from {current}: restore the branch, or accept it with nodeagent accept {commit}"
+        )
+    return commit
+
+
+def _tell(reporter: Reporter, number: int, error: TransientError, wait: float) -> None:
+    reporter.report(
+        Notice(priority=WARNING, code=error.code, text=f"attempt {number} failed, the next in {wait:.1f} s: {error}")
+    )
+
+
+def _patience(config: Config) -> float:
+    """Seconds until a poll gives up: before the next one would be due, and well before it is killed."""
+    return min(config.interval, config.source.fetch_limit / 2)
+
+
+def _give(directory: Path, user: pwd.struct_passwd) -> None:
+    """Hand the store's directory over, without what another fetch user left in it (libgit2 would refuse it)."""
+    for left in directory.iterdir():
+        shutil.rmtree(left)
+    os.chown(directory, user.pw_uid, user.pw_gid, follow_symlinks=False)

@@ -1,0 +1,101 @@
+"""The record of a checkout: what was placed where, and how ``lstat`` saw it. A JSON file that only root can read."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nodeagent.source.manifest import Entry, Item
+
+SCHEMA = 1
+
+# st_mode, st_uid, st_gid, st_size, st_mtime_ns, st_ctime_ns, st_ino: equal ones mean that nobody touched it
+Identity = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """What was put at a path. ``whole`` is false when its content was changed and that was accepted (``settle``)."""
+
+    item: Item
+    identity: Identity | None  # None: nothing stands there, and that was accepted
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """``commit`` and ``tree`` are empty before the first install; ``directories`` has the top one as an empty path."""
+
+    commit: str
+    tree: str
+    places: Mapping[str, Place]
+    directories: Mapping[str, Identity | None]
+
+
+def identity(path: Path) -> Identity | None:
+    """How lstat sees the path; None when nothing stands there."""
+    try:
+        s = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return (s.st_mode, s.st_uid, s.st_gid, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino)
+
+
+def load(file: Path, checkout: Path) -> Record:
+    """Read the record of this checkout; one that is missing, damaged or another checkout's is an empty one."""
+    try:
+        return _parse(json.loads(file.read_bytes()), checkout)
+    except (OSError, ValueError, KeyError, TypeError):
+        return Record(commit="", tree="", places={}, directories={})
+
+
+def save(file: Path, checkout: Path, new: Record) -> None:
+    """Write the record whole or not at all."""
+    data = {
+        "schema": SCHEMA,
+        "checkout": str(checkout),
+        "commit": new.commit,
+        "tree": new.tree,
+        "places": {name: _pack(place) for name, place in new.places.items()},
+        "directories": new.directories,
+    }
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "w", encoding="ascii") as stream:
+            json.dump(data, stream, separators=(",", ":"))
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.rename(file)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _pack(place: Place) -> list[Any]:
+    item = place.item
+    return [item.entry.name, item.oid, item.size, item.target, place.identity, place.whole]
+
+
+def _unpack(packed: list[Any]) -> Place:
+    name, oid, size, target, seen, whole = packed
+    item = Item(entry=Entry[name], oid=oid, size=size, target=target)
+    return Place(item=item, identity=_tuple(seen), whole=whole)
+
+
+def _tuple(packed: list[int] | None) -> Identity | None:
+    return None if packed is None else tuple(packed)
+
+
+def _parse(data: Any, checkout: Path) -> Record:
+    if data["schema"] != SCHEMA or data["checkout"] != str(checkout):
+        raise ValueError("another schema, or another checkout's")
+    return Record(
+        commit=data["commit"],
+        tree=data["tree"],
+        places={name: _unpack(packed) for name, packed in data["places"].items()},
+        directories={name: _tuple(packed) for name, packed in data["directories"].items()},
+    )

@@ -1,0 +1,60 @@
+"""How to try again: exponential back-off with full jitter, that ends at once when the agent has to stop."""
+
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+import tenacity  # noqa: TID251 - the door
+
+from nodeagent.errors import TransientError
+
+T = TypeVar("T")
+
+FIRST_WAIT = 2.0  # seconds; upper bound of the first wait, doubled with each failure
+
+
+def attempts(
+    stop: threading.Event,
+    longest_wait: float,
+    give_up_after: float,
+    on_failure: Callable[[int, TransientError, float], None],
+    job: Callable[[], T],
+) -> T:
+    """Run the job until it succeeds, fails for good, or there is no time left.
+
+    Each wait is random between 0 and a bound that doubles (*full jitter*), so that nodes that failed together do not
+    come back together.
+
+    Args:
+        stop: when it is set, no further attempt is made and a wait under way ends.
+        longest_wait: seconds; the bound of a wait.
+        give_up_after: seconds since the first attempt; no attempt begins later.
+        on_failure: told of each failure that is followed by another attempt: its number from 1, the error, the wait.
+        job: one attempt.
+
+    Raises:
+        TransientError: the last attempt's, when there is no further one.
+        NodeagentError: any other error of the job, at once.
+    """
+    last: list[TransientError] = []
+
+    def before_sleep(state: tenacity.RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, TransientError):
+            last[:] = [error]
+            on_failure(state.attempt_number, error, state.upcoming_sleep)
+
+    def attempt() -> T:
+        if last and stop.is_set():  # tenacity looks at the event only after an attempt
+            raise last[0]
+        return job()
+
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(TransientError),
+        wait=tenacity.wait_random_exponential(multiplier=FIRST_WAIT, max=longest_wait),
+        stop=tenacity.stop_any(tenacity.stop_when_event_set(stop), tenacity.stop_before_delay(give_up_after)),
+        sleep=tenacity.sleep_using_event(stop),
+        before_sleep=before_sleep,
+        reraise=True,
+    )
+    return retrying(attempt)

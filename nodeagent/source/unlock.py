@@ -1,0 +1,89 @@
+"""The deploy key, decrypted at most once and kept in memory-backed storage only.
+
+Runs as root in the fetch worker, before it gives up its privileges.
+"""
+
+import contextlib
+import os
+from pathlib import Path
+
+from nodeagent.config import Config
+from nodeagent.errors import InsecureStorage, KeyFileInvalid
+from nodeagent.source import deploy_key, storage
+from nodeagent.source.password import read_password
+
+PREFIX = "deploy_key."
+
+
+def unlock(config: Config, credentials_directory: Path | None) -> bytes:
+    """Give the deploy key's bytes; decrypt the key file only when it is new or has changed.
+
+    The decrypted key is a file of mode 0400 below ``paths.runtime``; its name holds the identity of the key file that
+    it was made from (inode, size, times), so that a changed key file is never answered with the old key.
+
+    Raises:
+        KeyFileInvalid: the key file is missing, unreadable or damaged.
+        InsecureStorage: ``paths.runtime`` is not a tmpfs or ramfs.
+        PasswordUnavailable, WrongPassword: see :mod:`nodeagent.source.password` and ``deploy_key``.
+    """
+    try:
+        found = os.stat(config.source.key)
+    except OSError as error:
+        raise KeyFileInvalid(
+            f"{config.source.key}: cannot be read: {error.strerror}: put the encrypted deploy key there, "
+            "or set source.key"
+        ) from error
+    directory = _private_directory(config.paths.runtime)
+    kept = directory / f"{PREFIX}{found.st_ino}-{found.st_size}-{found.st_mtime_ns}-{found.st_ctime_ns}"
+    with contextlib.suppress(FileNotFoundError):
+        return kept.read_bytes()
+    try:
+        data = config.source.key.read_bytes()
+    except OSError as error:
+        raise KeyFileInvalid(f"{config.source.key}: cannot be read: {error.strerror}") from error
+    password = read_password(config.password, credentials_directory)
+    key = deploy_key.decrypt_deploy_key(data, password.get_secret_value())
+    _keep(kept, key)
+    return key
+
+
+def forget(runtime: Path) -> None:
+    """Remove every decrypted key."""
+    for old in (runtime / "private").glob(f"{PREFIX}*"):
+        old.unlink(missing_ok=True)
+
+
+def _private_directory(runtime: Path) -> Path:
+    directory = runtime / "private"
+    try:
+        found = os.lstat(directory)
+    except FileNotFoundError:
+        runtime.mkdir(mode=0o755, parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700)
+        found = os.lstat(directory)
+    if not storage.is_memory(directory):
+        raise InsecureStorage(
+            f"{directory}: lies on a disk, which would keep the deploy key: paths.runtime must be on a tmpfs (/run)"
+        )
+    if found.st_mode != 0o40700 or found.st_uid != os.geteuid():
+        raise InsecureStorage(
+            f"{directory}: must be a directory of mode 0700 that belongs to user {os.geteuid()}: remove it, "
+            "nodeagent makes it anew"
+        )
+    return directory
+
+
+def _keep(kept: Path, key: bytes) -> None:
+    """Place the key whole or not at all, and drop the ones before it."""
+    temporary = kept.with_name(f".{kept.name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o400)
+    try:
+        with open(descriptor, "wb") as stream:
+            stream.write(key)
+        for old in kept.parent.glob(f"*{PREFIX}*"):
+            if old != temporary:
+                old.unlink(missing_ok=True)
+        temporary.rename(kept)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
