@@ -3,8 +3,9 @@
 import contextlib
 import os
 import select
+import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 
 class Stop(threading.Event):
@@ -40,3 +41,15 @@ class Stop(threading.Event):
 
     def __del__(self, close: Callable[[int], None] = os.close) -> None:  # bound early: os may be gone at the very end
         close(self._descriptor)
+
+
+@contextlib.contextmanager
+def on_signals(*numbers: signal.Signals) -> Iterator[Stop]:
+    """A stop that the given signals set, as long as the block runs; SIGINT and SIGTERM unless said otherwise."""
+    stop = Stop()
+    before = {n: signal.signal(n, lambda *_: stop.set()) for n in numbers or (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

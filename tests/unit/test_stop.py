@@ -4,7 +4,7 @@ import signal
 import threading
 import time
 
-from nodeagent.stop import Stop
+from nodeagent.stop import Stop, on_signals
 
 
 def test_a_stop_is_set_once_and_for_all_until_cleared() -> None:
@@ -52,3 +52,13 @@ def test_the_descriptor_goes_with_the_event() -> None:
     assert os.path.exists(f"/proc/self/fd/{descriptor}")
     del stop
     assert not os.path.exists(f"/proc/self/fd/{descriptor}")
+
+
+def test_signals_set_it_for_as_long_as_the_block_runs() -> None:
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with on_signals() as stop:
+            assert not stop.is_set()
+            os.kill(os.getpid(), number)
+            assert stop.wait(10)
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
