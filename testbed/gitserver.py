@@ -5,6 +5,7 @@ The deploy key is made with the commands that the guide gives to administrators.
 
 import os
 import secrets
+import signal
 import socket
 import subprocess  # noqa: TID251 - a harness starts programs; the product's door is apply/process.py
 from collections.abc import Sequence
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Self
 
 from testbed.programs import run, wait_until
+
+ADMITTED = "Accepted publickey for"  # sshd's words
 
 # All processes of the server end with the one that started it, however that one ends.
 OWN_NAMESPACES = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child")
@@ -111,10 +114,26 @@ class GitServer:
             self._sshd.wait()
             self._sshd = None
 
+    def freeze(self) -> None:
+        """Let connections be made and nobody answer, until it is stopped."""
+        assert self._sshd is not None
+        listener = Path(f"/proc/{self._sshd.pid}/task/{self._sshd.pid}/children").read_text().split()[0]
+        os.kill(int(listener), signal.SIGSTOP)
+
+    @property
+    def log(self) -> str:
+        """What sshd has said since it was last started."""
+        return (self.directory / "sshd.log").read_text()
+
+    def wait_polls(self, count: int) -> None:
+        """Wait until the holder of the deploy key has come that many times more."""
+        wanted = self.log.count(ADMITTED) + count
+        wait_until(f"{count} more polls", lambda: self.log.count(ADMITTED) >= wanted)
+
     def _listens(self) -> bool:
         if self._sshd is None or self._sshd.poll() is not None:
-            raise RuntimeError("sshd did not start:\n" + (self.directory / "sshd.log").read_text())
-        return f"port {self.port}." in (self.directory / "sshd.log").read_text()
+            raise RuntimeError("sshd did not start:\n" + self.log)
+        return f"port {self.port}." in self.log
 
     # --- what is made once -------------------------------------------------------------------------------------
 
