@@ -1,0 +1,109 @@
+"""APPEND: what ``>>FILE`` leaves behind when it runs for the first time, however often it runs."""
+
+import dataclasses
+import os
+import stat
+from collections.abc import Set
+
+from nodeagent.apply import rewrite
+from nodeagent.apply.blocks import Action, Piece, claim_settled, decide
+from nodeagent.apply.paths import Place, locate
+from nodeagent.model import Change, Content, Destinations, FileChange, Phase
+
+
+class Appends:
+    """The APPENDs of one evaluation: which block of which destination was claimed by a call of it already.
+
+    It always works from what stands in a file, so that a COPY or a WRITE of the same file in between needs no word.
+    """
+
+    def __init__(self, *, statements: Set[str] | None = None) -> None:
+        """Args: ``statements`` are the keys of all statements of the program, if all are known.
+
+        With it, a text whose statement was edited away makes way for a new one; without it, only the same statement's
+        older text does.
+        """
+        self.statements = statements
+        self._pieces: dict[str, tuple[Piece, ...]] = {}
+
+    def pieces(self, path: str, destinations: Destinations) -> tuple[Piece, ...]:
+        """The blocks of a destination, in the order of the file, with the claims on them."""
+        if path not in self._pieces:
+            self._pieces[path] = tuple(Piece(block=block) for block in destinations.blocks(path))
+        return self._pieces[path]
+
+    def set_pieces(self, path: str, pieces: tuple[Piece, ...], destinations: Destinations) -> None:
+        """Note a destination's blocks and claims, and tell the ledger when the blocks are other ones."""
+        blocks = [piece.block for piece in pieces]
+        if blocks != list(destinations.blocks(path)):
+            destinations.appended(path, blocks)
+        self._pieces[path] = pieces
+
+
+def append(
+    path: str,
+    *,
+    cwd: str,
+    text: bytes,
+    statement: str,
+    umask: int,
+    destinations: Destinations,
+    session: Appends,
+) -> FileChange:
+    """Make sure that the text stands in a file, once for each call of an evaluation.
+
+    Args:
+        path: As the shell gave it.
+        cwd: The shell's working directory, absolute.
+        text: What the statement wrote.
+        statement: The statement's key.
+        umask: The shell's.
+        destinations: The ledger.
+        session: Of this evaluation.
+
+    Returns:
+        What came of it; FAILED, with the reason, where a redirection fails too (the shell's status for that is 1 in
+        bash and 2 in dash), and where following the path is not safe.
+    """
+    try:
+        with locate(path, cwd=cwd, follow=True) as place:
+            # In the ledger's chain this verb's "wanted" is the text, not what the file becomes by it.
+            wanted = rewrite.as_created(place, text, umask)
+            change = _append(place, text, wanted, statement=statement, destinations=destinations, session=session)
+            destinations.placed(place.path, Phase.APPEND, wanted, change)
+            return FileChange(path=place.path, change=change)
+    except OSError as error:
+        named = os.path.join(cwd, path)
+        return FileChange(path=named, change=Change.FAILED, reason=f"cannot create {path}: {error.strerror}")
+
+
+def _append(
+    place: Place, text: bytes, wanted: Content, *, statement: str, destinations: Destinations, session: Appends
+) -> Change:
+    there = rewrite.look_at(place)
+    pieces = session.pieces(place.path, destinations)
+    if there is not None and destinations.settled(place.path, wanted):
+        claimed = claim_settled(pieces, statement=statement, text=text)
+        session.set_pieces(place.path, claimed, destinations)
+        return Change.UNCHANGED
+    content = b"" if there is None else rewrite.read(place)
+    decision = decide(content, pieces, statement=statement, text=text, live=session.statements)
+    change = Change.UNCHANGED
+    if there is None:
+        left = destinations.left(place.path, wanted)
+        rewrite.create(place, decision.content, left if left is not None and left.kind == stat.S_IFREG else wanted)
+        change = Change.CREATED
+    elif decision.action is Action.APPENDED:
+        destinations.keep(place.path)
+        rewrite.append(place, text)
+        change = Change.UPDATED
+    elif decision.action is Action.REPLACED:
+        destinations.keep(place.path)
+        rewrite.replace(place, there, decision.content, _as_is(wanted, there))
+        change = Change.UPDATED
+    session.set_pieces(place.path, decision.pieces, destinations)
+    return change
+
+
+def _as_is(wanted: Content, there: os.stat_result) -> Content:
+    return dataclasses.replace(wanted, mode=stat.S_IMODE(there.st_mode), uid=there.st_uid, gid=there.st_gid)

@@ -1,0 +1,241 @@
+"""APPEND's rule: what to do with a text that shall stand in a file. Pure; no I/O.
+
+The blocks that nodeagent put into a destination, or found there, are one ordered multiset. Within an evaluation each
+APPEND claims one block; the next call with the same text has to claim another one, so that a text that is appended
+twice on purpose stands twice. A block counts only while it stands in the file: one that was edited by hand is gone.
+
+A text without a newline at its end is continued by what is appended next, as the shell does. What a block continues
+is therefore recorded before it, as a block too: nodeagent's own, or a *stub*, the beginning of somebody else's line.
+"""
+
+import dataclasses
+import enum
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass
+
+from nodeagent.model import Block
+
+_NEWLINE = b"\n"
+_STUB = ""  # the statement of a stub: no step's
+
+Span = tuple[int, int]
+
+
+class Action(enum.Enum):
+    """What came of one call."""
+
+    STANDS = enum.auto()  # nodeagent's block, or one that it found before
+    ADOPTED = enum.auto()  # it was there already, and nodeagent takes note
+    REPLACED = enum.auto()  # it takes the place of an older text
+    APPENDED = enum.auto()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """A block and whether this evaluation wants it: ``claim`` numbers the claims from 1; 0, none yet."""
+
+    block: Block
+    claim: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """``pieces`` are those that stand afterwards, in the order of the file; ``content`` is the file's afterwards."""
+
+    action: Action
+    pieces: tuple[Piece, ...]
+    content: bytes
+
+
+def decide(
+    content: bytes, pieces: Sequence[Piece], *, statement: str, text: bytes, live: Set[str] | None = None
+) -> Decision:
+    """Decide on one call of APPEND.
+
+    In this order: a text of the same statement that stands is claimed; an older text of it is replaced; a text that
+    stands from another statement is claimed; one of a statement that the program has no longer is replaced; one that
+    was there before nodeagent is adopted; else it is appended. An empty text asks for nothing but the file.
+
+    Args:
+        content: The file as it is.
+        pieces: The destination's blocks, with the claims of this evaluation so far.
+        statement: The key of the calling statement.
+        text: What shall stand in the file.
+        live: The keys of all statements of the program, if they are known.
+    """
+    spans = find_blocks(content, [piece.block for piece in pieces])
+    standing = [_Standing(p, *span) for p, span in zip(pieces, spans, strict=True) if span is not None]
+    standing.sort(key=lambda s: s.start)
+    if not text:
+        return Decision(action=Action.STANDS, pieces=tuple(s.piece for s in standing), content=content)
+    call = _Call(content, standing, statement, text, 1 + max((s.piece.claim for s in standing), default=0))
+    return (
+        call.claim(statement)
+        or call.replace(lambda block: block.statement == statement)
+        or call.claim(None)
+        or (call.replace(lambda block: block.statement not in live) if live is not None else None)
+        or call.adopt()
+        or call.append()
+    )
+
+
+def claim_settled(pieces: Sequence[Piece], *, statement: str, text: bytes) -> tuple[Piece, ...]:
+    """Claim the block of a call whose destination is known to be as it was left, without looking at the file."""
+    claim = 1 + max((piece.claim for piece in pieces), default=0)
+    free = [i for i, p in enumerate(pieces) if not p.claim and p.block.text == text and p.block.statement != _STUB]
+    free.sort(key=lambda i: pieces[i].block.statement != statement)
+    if not free:
+        return tuple(pieces)
+    return tuple(dataclasses.replace(p, claim=claim) if i == free[0] else p for i, p in enumerate(pieces))
+
+
+def find_blocks(content: bytes, blocks: Sequence[Block]) -> list[Span | None]:
+    """Find where each block stands, no two in one place; None for a block that is gone.
+
+    Blocks are looked for in their order first, as they were recorded in the order of the file, then anywhere.
+    """
+    spans: list[Span | None] = [None] * len(blocks)
+    cursor = 0
+    index = 0
+    while index < len(blocks):
+        run = _run(blocks, index)
+        start = _find_run(content, run, cursor)
+        while start is None and len(run) > 1:
+            run = run[:-1]
+            start = _find_run(content, run, cursor)
+        if start is not None:
+            for offset, block in enumerate(run):
+                spans[index + offset] = (start, start + len(block.text))
+                start += len(block.text)
+            cursor = start
+        index += len(run)
+    for index, block in enumerate(blocks):
+        if spans[index] is None and block.statement != _STUB:
+            spans[index] = _find_free(content, block.text, spans, block.adopted)
+    return spans
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """A piece and where it stands."""
+
+    piece: Piece
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One call and what it finds; each method is a rule, and gives None where it does not apply."""
+
+    content: bytes
+    standing: Sequence[_Standing]
+    statement: str
+    text: bytes
+    number: int  # of the claim
+
+    def claim(self, statement: str | None) -> Decision | None:
+        """Claim a block with this text, of the statement or (None) of any."""
+        for found in self.standing:
+            block = found.piece.block
+            if found.piece.claim or block.text != self.text or block.statement == _STUB:
+                continue
+            if statement in {None, block.statement}:
+                claimed = self._mine(adopted=block.adopted)
+                return Decision(action=Action.STANDS, pieces=self._pieces(found, claimed), content=self.content)
+        return None
+
+    def replace(self, may_go: Callable[[Block], bool]) -> Decision | None:
+        """Put the text in the place of nodeagent's own older one; at the end if it would run into the line below."""
+        for older in self.standing:
+            block = older.piece.block
+            if not older.piece.claim and not block.adopted and may_go(block):
+                break
+        else:
+            return None
+        before, after = self.content[: older.start], self.content[older.end :]
+        if self.text.endswith(_NEWLINE) or not block.text.endswith(_NEWLINE) or not after:
+            content = before + self.text + after
+            return Decision(action=Action.REPLACED, pieces=self._pieces(older, self._mine()), content=content)
+        gone = older.end - older.start
+        others = [s for s in self.standing if s is not older]
+        moved = [_Standing(s.piece, s.start - gone, s.end - gone) if s.start >= older.end else s for s in others]
+        at_end = dataclasses.replace(self, content=before + after, standing=moved).append()
+        return dataclasses.replace(at_end, action=Action.REPLACED)
+
+    def adopt(self) -> Decision | None:
+        """Take note of the text where it stands as whole lines that are nobody's block: best after the latest claim.
+
+        Blank lines are everywhere: they count only there.
+        """
+        spans = [(s.start, s.end) for s in self.standing]
+        latest = max((s for s in self.standing if s.piece.claim), key=lambda s: s.piece.claim, default=None)
+        found = None
+        if latest is not None:
+            near = self.content[: latest.end + len(self.text) + 1]
+            found = _find_free(near, self.text, [(0, latest.end), *spans], whole=True)
+        if found is None and self.text.strip():
+            found = _find_free(self.content, self.text, spans, whole=True)
+        if found is None:
+            return None
+        adopted = _Standing(self._mine(adopted=True), *found)
+        pieces = tuple(s.piece for s in sorted([*self.standing, adopted], key=lambda s: s.start))
+        return Decision(action=Action.ADOPTED, pieces=pieces, content=self.content)
+
+    def append(self) -> Decision:
+        """Add the text at the end, and note what it continues."""
+        before = list(self._pieces())
+        end = max((s.end for s in self.standing), default=0)
+        if end < len(self.content) and not self.content.endswith(_NEWLINE):
+            begin = max(end, self.content.rfind(_NEWLINE) + 1)
+            before.append(Piece(block=Block(statement=_STUB, text=self.content[begin:], adopted=True)))
+        pieces = (*before, self._mine())
+        return Decision(action=Action.APPENDED, pieces=pieces, content=self.content + self.text)
+
+    def _mine(self, *, adopted: bool = False) -> Piece:
+        return Piece(block=Block(statement=self.statement, text=self.text, adopted=adopted), claim=self.number)
+
+    def _pieces(self, changed: _Standing | None = None, to: Piece | None = None) -> tuple[Piece, ...]:
+        return tuple(to if to is not None and s is changed else s.piece for s in self.standing)
+
+
+def _run(blocks: Sequence[Block], first: int) -> Sequence[Block]:
+    """The blocks from ``first`` on that continue one another's last line."""
+    last = first
+    while last + 1 < len(blocks) and not blocks[last].text.endswith(_NEWLINE):
+        last += 1
+    return blocks[first : last + 1]
+
+
+def _find_run(content: bytes, run: Sequence[Block], begin: int) -> int | None:
+    if run[-1].statement == _STUB:
+        return None  # means nothing without what continues it
+    return _find(content, b"".join(block.text for block in run), begin, run[-1].adopted)
+
+
+def _find(content: bytes, text: bytes, begin: int, whole: bool) -> int | None:
+    """Where the text begins a line, at ``begin`` or later. ``whole``: it must end one as well."""
+
+    def ends(end: int) -> bool:
+        return not whole or text.endswith(_NEWLINE) or end == len(content) or content.startswith(_NEWLINE, end)
+
+    if begin == 0 and content.startswith(text) and ends(len(text)):
+        return 0
+    newline = content.find(_NEWLINE + text, max(begin - 1, 0))
+    while newline >= 0:
+        if ends(newline + 1 + len(text)):
+            return newline + 1
+        newline = content.find(_NEWLINE + text, newline + 1)
+    return None
+
+
+def _find_free(content: bytes, text: bytes, spans: Sequence[Span | None], whole: bool) -> Span | None:
+    """Find the text where nothing of ``spans`` stands."""
+    begin = 0
+    while (at := _find(content, text, begin, whole)) is not None:
+        end = at + len(text)
+        clash = max((span[1] for span in spans if span and span[0] < end and at < span[1]), default=None)
+        if clash is None:
+            return (at, end)
+        begin = max(clash, at + 1)
+    return None

@@ -1,0 +1,117 @@
+"""Giving a regular file new content as a redirection would: the same file to everybody, with its mode and owner."""
+
+import errno
+import hashlib
+import os
+import stat
+
+from nodeagent.apply.atomic import AtomicFile, write_all
+from nodeagent.apply.paths import Place
+from nodeagent.model import Content
+
+# A file that is a mount point, or lies in a directory that cannot be written, cannot be replaced but can be written.
+_NOT_BY_RENAME = frozenset({errno.EBUSY, errno.EROFS})
+
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_WRITE = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def look_at(place: Place) -> os.stat_result | None:
+    """The lstat of the regular file at the place, or None when nothing is there.
+
+    Raises:
+        OSError: something else than a regular file is there; or the file has several names where others than root
+            could have linked it.
+    """
+    there = place.directory.lstat(place.name)
+    if there is None:
+        return None
+    if stat.S_ISDIR(there.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), place.path)
+    if not stat.S_ISREG(there.st_mode):
+        raise OSError(errno.EINVAL, "Not a regular file", place.path)
+    if there.st_nlink > 1 and not place.directory.vouches_for(there):
+        raise OSError(errno.EMLINK, "Has several names, in a directory that others than root may change", place.path)
+    return there
+
+
+def read(place: Place) -> bytes:
+    """Everything that the file holds."""
+    with open(os.open(place.name, _READ, dir_fd=place.directory.fd), "rb", buffering=0) as file:
+        return file.readall()
+
+
+def create(place: Place, data: bytes, final: Content) -> None:
+    """Make a file that did not exist, or replace it, with mode and owner of ``final``."""
+    with AtomicFile(place.directory.fd, place.name) as file:
+        file.write(data)
+        file.commit(mode=final.mode, uid=final.uid, gid=final.gid)
+
+
+def replace(place: Place, there: os.stat_result, data: bytes, final: Content) -> None:
+    """Give an existing file new content, and mode and owner of ``final``.
+
+    By rename, so that a reader sees all or nothing; in place where a rename would cut the file off from its other
+    names, or is not possible.
+    """
+    if there.st_nlink > 1:
+        _write_over(place, data, final)
+        return
+    try:
+        with AtomicFile(place.directory.fd, place.name) as file:
+            file.write(data)
+            file.carry_labels()
+            file.commit(mode=final.mode, uid=final.uid, gid=final.gid)
+    except OSError as error:
+        if error.errno not in _NOT_BY_RENAME:
+            raise
+        _write_over(place, data, final)
+
+
+def append(place: Place, data: bytes) -> None:
+    """Add to the end of a file in place, in one write if the kernel takes it: who holds the file keeps it."""
+    fd = os.open(place.name, _WRITE | os.O_APPEND, dir_fd=place.directory.fd)
+    try:
+        write_all(fd, data)
+    finally:
+        os.close(fd)
+
+
+def set_attributes(place: Place, final: Content) -> None:
+    """Give an existing file mode and owner of ``final``."""
+    fd = os.open(place.name, _READ, dir_fd=place.directory.fd)
+    try:
+        _set(fd, final)
+    finally:
+        os.close(fd)
+
+
+def as_created(place: Place, data: bytes, umask: int) -> Content:
+    """What a redirection of this text makes where nothing is."""
+    return Content(
+        kind=stat.S_IFREG,
+        digest=hashlib.sha256(data).hexdigest(),
+        mode=0o666 & ~umask,
+        uid=os.geteuid(),
+        gid=place.directory.new_gid,
+    )
+
+
+def _write_over(place: Place, data: bytes, final: Content) -> None:
+    fd = os.open(place.name, _WRITE, dir_fd=place.directory.fd)
+    try:
+        write_all(fd, data)
+        os.ftruncate(fd, len(data))
+        _set(fd, final)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _set(fd: int, final: Content) -> None:
+    there = os.fstat(fd)
+    if (there.st_uid, there.st_gid) != (final.uid, final.gid):
+        os.fchown(fd, final.uid, final.gid)
+        there = os.fstat(fd)
+    if stat.S_IMODE(there.st_mode) != final.mode:
+        os.fchmod(fd, final.mode)
