@@ -8,7 +8,7 @@ import secrets
 import signal
 import socket
 import subprocess  # noqa: TID251 - a harness starts programs; the product's door is apply/process.py
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -42,10 +42,13 @@ class GitServer:
 
     The directory must not be below ``/run``, which the server has for itself.
 
-    ``enter`` is put before sshd's command line, to start it in another namespace (``nsenter --net=...``).
+    ``enter`` is put before sshd's command line, to start it in another namespace (``nsenter --net=...``); ``settings``
+    are added to its configuration.
     """
 
-    def __init__(self, directory: Path, *, port: int, enter: Sequence[str] = ()) -> None:
+    def __init__(
+        self, directory: Path, *, port: int, enter: Sequence[str] = (), settings: Mapping[str, str] | None = None
+    ) -> None:
         self.directory = directory
         self.port = port
         self.work = directory / "work"
@@ -55,7 +58,7 @@ class GitServer:
         self._sshd: subprocess.Popen[bytes] | None = None
         directory.mkdir(parents=True, exist_ok=True)
         directory.chmod(0o700)
-        self._make_host_key()
+        self._make_host_key(settings or {})
         self._make_deploy_key()
         self._make_repository()
 
@@ -137,7 +140,7 @@ class GitServer:
 
     # --- what is made once -------------------------------------------------------------------------------------
 
-    def _make_host_key(self) -> None:
+    def _make_host_key(self, more: Mapping[str, str]) -> None:
         run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "hostkey"], cwd=self.directory)
         settings = {
             "ListenAddress": f"127.0.0.1:{self.port}",
@@ -151,6 +154,7 @@ class GitServer:
             "UseDNS": "no",
             "StrictModes": "no",  # the directory may stand below a world-writable one
             "SetEnv": "SHLVL=9",  # keeps bash from reading root's .bashrc for each request
+            **more,
         }
         text = "".join(f"{name} {value}\n" for name, value in settings.items())
         (self.directory / "sshd_config").write_text(text)
