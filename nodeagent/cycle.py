@@ -1,0 +1,172 @@
+"""The two workers of the daemon: when each is started, and what is still owed.
+
+A cycle starts a poll worker, and an apply worker with the newest commit known as soon as the poll has ended, or, when
+the poll takes long (it tries again by itself while the server is away), after a moment's patience: what is there is
+enforced with or without news. There is never more than one worker of a kind, and at most one run of apply is owed:
+whatever comes while one is at work is one more run, not many.
+"""
+
+import selectors
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nodeagent import worker
+from nodeagent.errors import WorkerFailed
+from nodeagent.model import ApplyOutcome, Failure, PollOutcome, Reporter
+from nodeagent.report.board import Board
+from nodeagent.schedule import Schedule
+from nodeagent.stop import Stop
+from nodeagent.worker import Worker
+
+PATIENCE = 30.0
+"""Seconds that a poll may take before what is known is enforced without it; never more than half an interval."""
+_NEVER = float("inf")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What the configuration says to the daemon. Limits in seconds."""
+
+    url: str
+    schedule: Schedule
+    poll: Callable[[str, Reporter, Stop], PollOutcome]  # of the commit that is known; empty: none is
+    poll_limit: float
+    apply: Callable[[str, Reporter, Stop], ApplyOutcome]  # of the commit that is wanted; empty: none is known
+    apply_limit: float
+
+
+class Cycle:
+    """Starts workers, hears them, tells the board. Nothing here blocks.
+
+    Args:
+        plan: what to do.
+        board: who is told.
+        selector: workers are registered with it; when one is ready, call :meth:`advance` with it.
+    """
+
+    def __init__(self, plan: Plan, board: Board, selector: selectors.BaseSelector) -> None:
+        self._plan = plan
+        self._board = board
+        self._selector = selector
+        self._commit = ""  # the newest one known
+        self._given = ""  # the one that the last apply worker was started with
+        self._poller: Worker | None = None
+        self._applier: Worker | None = None
+        self._stale = False  # the plan changed under the poll worker: what it says does not count, another is wanted
+        self._owed = False  # one run of apply
+        self._patience_ends = _NEVER
+        self._stopping = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether no worker is there."""
+        return self._poller is None and self._applier is None
+
+    @property
+    def deadline(self) -> float:
+        """When :meth:`expire` wants to be called, by the monotonic clock."""
+        return min([self._patience_ends, *(w.deadline for w in self._workers())])
+
+    def begin(self) -> None:
+        """An interval has passed."""
+        patience = 0.0 if self._poller else min(PATIENCE, self._plan.schedule.interval / 2)
+        if not self._applier:
+            self._owe(patience)
+        if not self._poller:
+            self._start_poll()
+
+    def renew(self, plan: Plan) -> None:
+        """Go on with another plan: poll and apply once more by it."""
+        self._plan = plan
+        self._owe(min(PATIENCE, plan.schedule.interval / 2))
+        if self._poller:
+            self._stale = True
+            self._poller.stop(worker.GRACE)
+        else:
+            self._start_poll()
+
+    def advance(self, subject: Worker) -> bool:
+        """Hear a worker that is ready.
+
+        Returns:
+            Whether it was an apply worker that has ended.
+        """
+        for event in subject.advance():
+            self._board.hear(event)
+        if not subject.done:
+            return False
+        self._selector.unregister(subject)
+        if subject is self._poller:
+            self._poller = None
+            self._poll_ended(subject)
+            return False
+        self._applier = None
+        self._board.applied(subject.outcome, subject.traceback)
+        if self._owed:
+            self._start_apply()
+        return True
+
+    def expire(self) -> None:
+        """The deadline has come."""
+        now = time.monotonic()
+        for subject in self._workers():
+            if now >= subject.deadline:
+                subject.expire()
+        if now >= self._patience_ends:
+            self._start_apply()
+
+    def stop(self, grace: float) -> None:
+        """Begin nothing more; ask the workers to end, and kill them so many seconds later."""
+        self._stopping = True
+        self._patience_ends = _NEVER
+        for subject in self._workers():
+            subject.stop(grace)
+
+    def _workers(self) -> list[Worker]:
+        return [w for w in (self._poller, self._applier) if w is not None]
+
+    def _owe(self, patience: float) -> None:
+        self._owed = True
+        self._patience_ends = time.monotonic() + patience
+
+    def _start_poll(self) -> None:
+        plan, commit = self._plan, self._commit
+        self._stale = False
+        try:
+            self._poller = worker.start("poll", lambda r, s: plan.poll(commit, r, s), time_limit=plan.poll_limit)
+        except WorkerFailed as error:
+            self._board.polled(_failure(error))
+        else:
+            self._selector.register(self._poller, selectors.EVENT_READ)
+
+    def _poll_ended(self, subject: Worker) -> None:
+        if self._stopping:
+            return
+        if self._stale:
+            self._start_poll()
+            return
+        self._board.polled(subject.outcome, subject.traceback)
+        if isinstance(subject.outcome, PollOutcome) and subject.outcome.commit:
+            self._commit = subject.outcome.commit
+        if self._owed or self._commit != self._given:
+            self._start_apply()
+
+    def _start_apply(self) -> None:
+        """Start it now, or, when one is at work, at its end."""
+        self._patience_ends = _NEVER
+        self._owed = self._applier is not None
+        if self._owed or self._stopping:
+            return
+        plan, commit = self._plan, self._commit
+        self._given = commit
+        try:
+            self._applier = worker.start("apply", lambda r, s: plan.apply(commit, r, s), time_limit=plan.apply_limit)
+        except WorkerFailed as error:
+            self._board.applied(_failure(error))
+        else:
+            self._selector.register(self._applier, selectors.EVENT_READ)
+
+
+def _failure(error: WorkerFailed) -> Failure:
+    return Failure(code=error.code, message=str(error), transient=True)

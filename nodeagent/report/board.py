@@ -1,0 +1,144 @@
+"""What the daemon knows of its node, and who is told: the log, ``status.json``, the service manager."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from nodeagent.errors import NotNow, WorkerFailed
+from nodeagent.model import (
+    ApplyOutcome,
+    EvaluationEnded,
+    EvaluationStarted,
+    Event,
+    Failure,
+    Mode,
+    Notice,
+    PollOutcome,
+    Reporter,
+    Status,
+)
+from nodeagent.report import conditions, notify, status
+from nodeagent.report.narrator import WARNING
+from nodeagent.report.outage import Outage
+
+
+class Board:
+    """Takes in what happens, and gives out the state that follows from it.
+
+    Args:
+        directory: where ``status.json`` is kept. What an earlier daemon of this boot left there is carried on, so that
+            a restart does not make a node unready.
+        reporter: gets all events, and the board's own notices.
+        version: of nodeagent.
+        url: of the source.
+    """
+
+    def __init__(self, directory: Path, reporter: Reporter, *, version: str, url: str) -> None:
+        self.url = url
+        self._directory = directory
+        self._reporter = reporter
+        self._version = version
+        before = status.read(directory)
+        self._facts = conditions.Facts(outcome=conditions.of_the_last_run(before) if before else None)
+        self._conditions = tuple(before.conditions) if before else ()
+        self._next_poll: int | None = None
+        self._polling, self._applying, self._reloading = Outage("poll"), Outage("apply"), Outage("configuration")
+        self._file = Outage("status file")
+        self._shown: Status | None = None
+        self._line = ""
+
+    def hear(self, event: Event) -> None:
+        """Pass an event of a worker on."""
+        match event:
+            case EvaluationStarted(revision=revision):
+                self._facts = replace(self._facts, progress=revision)
+            case EvaluationEnded(finished=finished):
+                self._facts = replace(self._facts, progress="", unfinished=not finished)
+            case _:
+                pass
+        self._reporter.report(event)
+
+    def scheduled(self, next_poll: float) -> None:
+        """The next poll is at this time, in seconds since the epoch."""
+        self._next_poll = round(next_poll)
+
+    def reloaded(self, failure: Failure | None) -> None:
+        """The configuration was read again; with a failure, the old one stays."""
+        self._log(self._reloading, failure)
+        self._facts = replace(self._facts, reload=failure)
+
+    def polled(self, outcome: object, traceback: str = "") -> None:
+        """A poll worker has ended; ``outcome`` and ``traceback`` as its :class:`~nodeagent.worker.Worker` has them."""
+        failure = outcome.failure if isinstance(outcome, PollOutcome) else _failure(outcome)
+        self._log(self._polling, failure, traceback)
+        self._facts = replace(self._facts, poll=failure)
+
+    def applied(self, outcome: object, traceback: str = "") -> None:
+        """An apply worker has ended."""
+        failure = outcome.failure if isinstance(outcome, ApplyOutcome) else _failure(outcome)
+        if self._facts.progress:  # its evaluation never said that it ended
+            self._facts = replace(self._facts, progress="", unfinished=True)
+        if failure is not None and failure.code == NotNow.code:
+            return  # a command line is at work: it sees to the node, and what it does is found at the next cycle
+        self._log(self._applying, failure, traceback)
+        if isinstance(outcome, ApplyOutcome) and (failure is None or outcome.attempted or self._facts.outcome is None):
+            self._take(outcome)
+        self._facts = replace(self._facts, apply=failure)
+
+    def publish(self) -> None:
+        """Let everybody know, as far as there is news."""
+        self._conditions = conditions.conditions(self._facts, self._conditions, round(time.time()))
+        now = self._status()
+        if now == self._shown:
+            return
+        self._shown = now
+        try:
+            status.write(self._directory, now)
+        except OSError as error:
+            self._log(self._file, Failure(code="StatusNotWritten", message=f"status file: {error}", transient=True))
+        else:
+            self._log(self._file, None)
+        if (line := status.line(now)) != self._line:
+            self._line = line
+            notify.status(line)
+
+    @property
+    def line(self) -> str:
+        """What the service manager was told last."""
+        return self._line
+
+    def _take(self, outcome: ApplyOutcome) -> None:
+        observing = self._facts.outcome is not None and self._facts.outcome.mode is Mode.OBSERVING
+        if outcome.mode is Mode.OBSERVING and not observing:
+            text = (
+                "first start on a node that is in use: nothing is touched before `nodeagent adopt` (take what is there"
+                " as done) or `nodeagent apply`"
+            )
+            self._reporter.report(Notice(priority=WARNING, text=text))
+        self._facts = replace(self._facts, outcome=outcome)
+
+    def _log(self, outage: Outage, failure: Failure | None, traceback: str = "") -> None:
+        for notice in outage.observe(failure, traceback):
+            self._reporter.report(notice)
+
+    def _status(self) -> Status:
+        outcome = self._facts.outcome
+        return Status(
+            version=self._version,
+            mode=outcome.mode if outcome else Mode.APPLYING,
+            url=self.url,
+            attempted=outcome.attempted if outcome else "",
+            applied=outcome.applied if outcome else "",
+            conditions=self._conditions,
+            failed_steps=tuple(outcome.failed_steps) if outcome else (),
+            pending=tuple(outcome.pending) if outcome else (),
+            destinations=outcome.destinations if outcome else 0,
+            next_poll=self._next_poll,
+        )
+
+
+def _failure(outcome: object) -> Failure:
+    if isinstance(outcome, Failure):
+        return outcome
+    message = f"a worker gave a {type(outcome).__name__}; this is a fault of nodeagent's own"
+    return Failure(code=WorkerFailed.code, message=message, transient=True)
