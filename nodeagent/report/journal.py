@@ -2,11 +2,13 @@
 
 import contextlib
 import os
+import sys
 from pathlib import Path
 
 from systemd.journal import sendv  # noqa: TID251 - the door
 
-from nodeagent.model import Event
+from nodeagent.model import Event, Reporter
+from nodeagent.report.console import ConsoleReporter
 from nodeagent.report.narrator import Entry, Narrator
 
 SOCKET = Path("/run/systemd/journal/socket")
@@ -26,6 +28,11 @@ class JournalReporter:
         for entry in self._narrator.entries(event):
             with contextlib.suppress(OSError):  # journald is gone: a line is lost, the work goes on
                 sendv(*_fields(entry))
+
+
+def open_reporter(*, verbose: bool = False) -> Reporter:
+    """The journal where there is one, else stderr; ``verbose`` as in :class:`ConsoleReporter`."""
+    return JournalReporter() if SOCKET.exists() else ConsoleReporter(sys.stderr, verbose=verbose)
 
 
 def _fields(entry: Entry) -> list[bytes]:
