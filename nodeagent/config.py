@@ -4,7 +4,6 @@ Every key but ``source.url`` has a default. An unknown key or a bad value raises
 :class:`~nodeagent.errors.InvalidConfiguration`, naming the file, the key and what is allowed.
 """
 
-import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -125,7 +124,7 @@ def _read(file: Path) -> dict[str, Any]:
             return tomllib.load(stream)
     except FileNotFoundError as error:
         raise InvalidConfiguration(
-            f"{file}: no such file: write it (at least [source] url = \"ssh://...\"), or name another with --config"
+            f'{file}: no such file: write it (at least [source] url = "ssh://..."), or name another with --config'
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidConfiguration(f"{file}: cannot be read: {error}") from error
@@ -163,8 +162,3 @@ def _explain(problem: Any, origin: dict[tuple[str, ...], Path], default: Path) -
     if problem["type"] == "literal_error":
         return f"{file}: {key}: must be one of {', '.join(map(repr, get_args(FirstStart)))}"
     return f"{file}: {key}: {problem['msg'].removeprefix('Value error, ')}"
-
-
-def hostname() -> str:
-    """The node's name as the kernel has it, without the domain."""
-    return os.uname().nodename.split(".", 1)[0]

@@ -1,0 +1,181 @@
+"""The one place that starts programs, and ends them with all that they started."""
+
+import contextlib
+import ctypes
+import errno
+import os
+import signal
+import subprocess  # noqa: TID251 - the door
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_libc = ctypes.CDLL(None, use_errno=True)
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def adopt_orphans(enabled: bool) -> None:
+    """Make this process the parent of what its descendants leave behind, so that a step's tree stays in reach."""
+    if _libc.prctl(_PR_SET_CHILD_SUBREAPER, int(enabled), 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def ticks() -> int:
+    """The age of the system in clock ticks: the unit of a process's start time."""
+    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * _TICKS)
+
+
+class Process:
+    """A program under way, in a session of its own. It dies with the agent (but not what it started)."""
+
+    def __init__(self, popen: "subprocess.Popen[bytes]") -> None:
+        self._popen = popen
+        self.pid = popen.pid
+        self.descriptor = os.pidfd_open(popen.pid)  # readable when the program has ended
+
+    @classmethod
+    def start(
+        cls, argv: Sequence[str], *, cwd: str, environment: Mapping[str, str], output: int, umask: int = 0o022
+    ) -> Self:
+        """Start a program with ``/dev/null`` as its input; ``output`` is the descriptor for its stdout and stderr.
+
+        Raises:
+            OSError: the program cannot be started.
+        """
+        parent = os.getpid()
+
+        def die_with_parent() -> None:
+            _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            if os.getppid() != parent:
+                os._exit(137)
+            for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM, signal.SIGCHLD):
+                signal.signal(number, signal.SIG_DFL)
+
+        return cls(
+            subprocess.Popen(
+                list(argv),
+                cwd=cwd,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                umask=umask,
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - the agent has one thread
+            )
+        )
+
+    def poll(self) -> int | None:
+        """The exit status, 128+N after signal N, or None while it runs."""
+        code = self._popen.poll()
+        return None if code is None else status_of(code)
+
+    def signal(self, number: int) -> None:
+        if self._popen.returncode is None:
+            self._popen.send_signal(number)
+
+    def end(self) -> None:
+        """Make sure that it has ended, and let go of it."""
+        if self._popen.poll() is None:
+            self._popen.kill()
+            self._popen.wait()
+        reap_orphans(self.pid)
+        os.close(self.descriptor)
+
+
+def status_of(code: int) -> int:
+    """A return code of subprocess as a shell's ``$?``."""
+    return 128 - code if code < 0 else code
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    pid: int
+    parent: int
+    started: int
+
+
+def _processes() -> Iterator[_Entry]:
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                fields = Path("/proc", name, "stat").read_bytes().rsplit(b")", 1)[1].split()
+            except (OSError, IndexError):
+                continue  # it has ended meanwhile
+            if fields[0] not in (b"Z", b"X"):
+                yield _Entry(int(name), int(fields[1]), int(fields[19]))
+
+
+def descendants(*, since: int, spare: int) -> list[int]:
+    """All processes below this one that started at or after ``since`` (see :func:`ticks`), but for ``spare``."""
+    by_parent: dict[int, list[_Entry]] = {}
+    for entry in _processes():
+        by_parent.setdefault(entry.parent, []).append(entry)
+    found: list[int] = []
+    pending = [os.getpid()]
+    while pending:
+        for entry in by_parent.get(pending.pop(), ()):
+            pending.append(entry.pid)
+            if entry.started >= since and entry.pid != spare:
+                found.append(entry.pid)
+    return found
+
+
+def end_descendants(number: int, *, since: int, spare: int) -> int:
+    """Send a signal to a step's whole tree; returns how many processes it had."""
+    pids = descendants(since=since, spare=spare)
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+    return len(pids)
+
+
+def reap_orphans(spare: int) -> None:
+    """Collect ended processes that were left to us."""
+    while True:
+        try:
+            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if found is None or found.si_pid == spare:
+            return
+        os.waitpid(found.si_pid, 0)
+
+
+def check_syntax(argv: Sequence[str], path: str) -> bool:
+    """Does the shell itself accept the program (``sh -n``)?"""
+    try:
+        checked = subprocess.run(
+            [*argv, "-n", path],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={"PATH": os.defpath},
+            timeout=10,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return checked.returncode == 0
+
+
+def leave_drain(output: int, tag: str) -> None:
+    """Leave a reader at a pipe that background processes still hold: without one they would die of SIGPIPE."""
+    for argv in (["logger", "-t", tag], ["cat"]):
+        try:
+            subprocess.Popen(
+                argv,
+                stdin=output,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            ).returncode = 0  # it outlives the agent on purpose: no warning about a child left alone
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.EACCES):
+                raise
+        else:
+            return

@@ -1,0 +1,417 @@
+"""Shell text to a small tree of statements: the one place that talks to tree-sitter.
+
+tree-sitter-bash accepts some texts with a wrong tree and without an error; they are put right here, or become
+:class:`Opaque`, which the rest of the stage leaves alone:
+
+* a redirection after a list or a pipeline belongs to its last command, not to the whole;
+* words after a redirection's target are arguments of the command;
+* what follows a here-doc's operator on its line (``| tee x``, ``&& y``) hangs below the here-doc: opaque;
+* a reserved word in the place of a command's name: the whole text is not understood.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import tree_sitter  # noqa: TID251 - the door
+import tree_sitter_bash  # noqa: TID251 - the door
+
+_LANGUAGE = tree_sitter.Language(tree_sitter_bash.language())
+_PLAIN = re.compile(rb"[\w./:=,+@%^-]+")
+# Where one of these is taken for a command's name, the tree is wrong.
+_RESERVED = frozenset(
+    {"if", "then", "else", "elif", "fi", "do", "done", "case", "esac", "for", "while", "until", "{", "}"}
+)
+_DEPTH_LIMIT = 200  # of nested constructs; deeper text is not understood
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """``literal`` is the word after quote removal if no expansion of any kind takes part in it, else None."""
+
+    start: int
+    end: int
+    text: bytes
+    literal: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redirect:
+    """``descriptor`` is None when the operator's own default holds (0 for ``<``, 1 for ``>``)."""
+
+    operator: str
+    descriptor: int | None
+    target: Word | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Span:
+    """``end`` is where the statement's own line part ends: before the body of a here-doc. Lines count from 1."""
+
+    start: int
+    end: int
+    line: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command(_Span):
+    """A simple command: ``words[0]`` is its name; empty for redirections alone."""
+
+    words: tuple[Word, ...]
+    redirects: tuple[Redirect, ...] = ()
+    assigns: bool = False  # NAME=VALUE stands before the name
+    heredoc: bool = False
+
+    @property
+    def name(self) -> str | None:
+        return self.words[0].literal if self.words else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipeline(_Span):
+    parts: "tuple[Node, ...]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AndOr(_Span):
+    operands: "tuple[Node, ...]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Statements one after the other; the flag says that ``&`` follows."""
+
+    items: "tuple[tuple[Node, bool], ...]" = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compound(_Span):
+    """``{ }``, ``( )``, ``if``, ``while``, ``until``, ``for``, ``case``: conditions are tested, bodies are run."""
+
+    kind: str
+    conditions: tuple[Block, ...] = ()
+    bodies: tuple[Block, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Function(_Span):
+    name: str
+    body: "Node"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opaque(_Span):
+    """Assignments, tests, declarations, and all that is not understood: the shell's own business.
+
+    ``known`` is false for what is not understood.
+    """
+
+    kind: str
+    known: bool = True
+
+
+Node = Command | Pipeline | AndOr | Compound | Function | Opaque
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """``error_line`` is the first line that the grammar does not understand (then ``block`` is not to be used)."""
+
+    text: bytes
+    block: Block
+    comments: tuple[tuple[int, int], ...] = field(default=())
+    error_line: int | None = None
+
+
+def parse(text: bytes) -> Script:
+    """Parse a shell program; never raises for any bytes."""
+    root = tree_sitter.Parser(_LANGUAGE).parse(text).root_node
+    if root.has_error:
+        return Script(text=text, block=Block(), error_line=_first_error(root))
+    try:
+        return Script(text=text, block=_Reader(text).block(root.children), comments=tuple(_comments(root)))
+    except _NotUnderstoodError as error:
+        return Script(text=text, block=Block(), error_line=error.line)
+
+
+class _NotUnderstoodError(Exception):
+    def __init__(self, line: int) -> None:
+        super().__init__(line)
+        self.line = line
+
+
+def _first_error(root: tree_sitter.Node) -> int:
+    node = root
+    while not (node.is_error or node.is_missing):
+        node = next(child for child in node.children if child.has_error or child.is_missing)
+    return int(node.start_point[0]) + 1
+
+
+def _comments(root: tree_sitter.Node) -> Iterator[tuple[int, int]]:
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        if node.type == "comment":
+            yield node.start_byte, node.end_byte
+        stack.extend(node.children)
+
+
+_COMPOUNDS = {
+    "compound_statement": "group",
+    "subshell": "subshell",
+    "if_statement": "if",
+    "while_statement": "while",
+    "for_statement": "for",
+    "c_style_for_statement": "for",
+    "case_statement": "case",
+}
+_OPAQUE_KNOWN = {
+    "variable_assignment",
+    "variable_assignments",
+    "declaration_command",
+    "unset_command",
+    "test_command",
+}
+
+
+class _Reader:
+    """Turns tree-sitter nodes into ours; ``depth`` bounds the recursion on hostile text."""
+
+    def __init__(self, text: bytes) -> None:
+        self._text = text
+        self._depth = 0
+
+    def block(self, children: list[tree_sitter.Node]) -> Block:
+        items: list[tuple[Node, bool]] = []
+        for child in children:
+            if child.is_named and child.type not in {"comment", "heredoc_body", "heredoc_end"}:
+                items.append((self.node(child), False))
+            elif child.type == "&" and items:
+                items[-1] = (items[-1][0], True)
+        return Block(items=tuple(items))
+
+    def node(self, node: tree_sitter.Node) -> Node:
+        self._depth += 1
+        if self._depth > _DEPTH_LIMIT:
+            raise _NotUnderstoodError(node.start_point[0] + 1)
+        try:
+            return self._node(node)
+        finally:
+            self._depth -= 1
+
+    def _node(self, node: tree_sitter.Node) -> Node:
+        kind = node.type
+        if kind == "command":
+            return self._command(node, ())
+        if kind == "redirected_statement":
+            return self._redirected(node)
+        if kind == "pipeline":
+            return Pipeline(parts=tuple(self.node(c) for c in node.children if c.is_named), **_span(node))
+        if kind == "list":
+            return AndOr(operands=self._operands(node), **_span(node))
+        if kind == "function_definition":
+            name, body = node.child_by_field_name("name"), node.child_by_field_name("body")
+            if name is not None and body is not None and node.child_by_field_name("redirect") is None:
+                return Function(name=self._slice(name).decode(errors="replace"), body=self.node(body), **_span(node))
+        if kind in _COMPOUNDS:
+            return self._compound(node, _COMPOUNDS[kind])
+        return _opaque(node, kind, known=kind in _OPAQUE_KNOWN)
+
+    def _operands(self, node: tree_sitter.Node) -> tuple[Node, ...]:
+        operands: list[Node] = []
+        for child in node.children:
+            if child.type == "list":
+                operands.extend(self._operands(child))
+            elif child.is_named and child.type != "comment":
+                operands.append(self.node(child))
+        return tuple(operands)
+
+    def _compound(self, node: tree_sitter.Node, kind: str) -> Node:
+        if kind == "group" and node.children[0].type == "((":
+            return _opaque(node, "arithmetic", known=True)
+        if kind == "if":
+            return self._if(node)
+        conditions: list[Block] = []
+        bodies: list[Block] = []
+        if kind in {"group", "subshell"}:
+            bodies.append(self.block(node.children[1:-1]))
+        elif kind == "case":
+            bodies += [self.block(_case_body(c)) for c in node.children if c.type == "case_item"]
+        else:
+            condition = node.children_by_field_name("condition")
+            if kind == "while":
+                conditions.append(self.block(condition))
+            body = node.child_by_field_name("body")
+            if body is not None:
+                bodies.append(self.block(body.children[1:-1]))
+        return Compound(kind=kind, conditions=tuple(conditions), bodies=tuple(bodies), **_span(node))
+
+    def _if(self, node: tree_sitter.Node) -> Node:
+        conditions: list[Block] = []
+        bodies: list[Block] = []
+        clauses = [node, *(c for c in node.children if c.type in {"elif_clause", "else_clause"})]
+        for clause in clauses:
+            kept = [c for c in clause.children if c.type not in {"elif_clause", "else_clause"}]
+            then = next((n for n, c in enumerate(kept) if c.type == "then"), None)
+            if then is not None:
+                conditions.append(self.block(kept[1:then]))
+                bodies.append(self.block([c for c in kept[then + 1 :] if c.type != "fi"]))
+            else:
+                bodies.append(self.block(kept[1:]))
+        return Compound(kind="if", conditions=tuple(conditions), bodies=tuple(bodies), **_span(node))
+
+    def _redirected(self, node: tree_sitter.Node) -> Node:
+        body = node.child_by_field_name("body")
+        redirects = node.children_by_field_name("redirect")
+        if body is None:
+            return _opaque(node, "redirect", known=False)
+        if any(_tail_below_heredoc(r) for r in redirects):
+            return _opaque(node, "heredoc", known=False)
+        if body.type == "command":
+            return self._command(body, redirects, outer=node)
+        if body.type in {"list", "pipeline"}:
+            inner = self.node(body)
+            assert isinstance(inner, AndOr | Pipeline)
+            last = (inner.operands if isinstance(inner, AndOr) else inner.parts)[-1]
+            if not isinstance(last, Command):
+                return _opaque(node, "redirect", known=False)
+            spanned = self._with_redirects(last, redirects, node)
+            start = inner.start
+            if isinstance(inner, AndOr):
+                operands = (*inner.operands[:-1], spanned)
+                return AndOr(operands=operands, start=start, end=spanned.end, line=inner.line)
+            return Pipeline(parts=(*inner.parts[:-1], spanned), start=start, end=spanned.end, line=inner.line)
+        inner = self.node(body)
+        if isinstance(inner, Compound):
+            return Compound(kind=inner.kind, conditions=inner.conditions, bodies=inner.bodies, **_span(node))
+        return _opaque(node, "redirect", known=isinstance(inner, Opaque) and inner.known)
+
+    def _command(
+        self,
+        node: tree_sitter.Node,
+        redirects: "tuple[()] | list[tree_sitter.Node]",
+        outer: tree_sitter.Node | None = None,
+    ) -> Command:
+        words: list[Word] = []
+        found: list[Redirect] = []
+        assigns = False
+        for child in node.children:
+            if child.type == "variable_assignment":
+                assigns = True
+            elif child.type in {"file_redirect", "herestring_redirect", "heredoc_redirect"}:
+                extra = self._redirect(child, found)
+                words += extra
+            elif child.is_named:
+                words.append(self._word(child))
+        if words and words[0].text.decode(errors="replace") in _RESERVED:
+            raise _NotUnderstoodError(node.start_point[0] + 1)
+        command = Command(
+            words=tuple(words),
+            redirects=tuple(found),
+            assigns=assigns,
+            start=node.start_byte,
+            end=_head_end(node),
+            line=node.start_point[0] + 1,
+        )
+        return self._with_redirects(command, list(redirects), outer or node) if redirects else command
+
+    def _with_redirects(self, command: Command, nodes: list[tree_sitter.Node], outer: tree_sitter.Node) -> Command:
+        words, found = list(command.words), list(command.redirects)
+        for node in nodes:
+            words += self._redirect(node, found)
+        return Command(
+            words=tuple(words),
+            redirects=tuple(found),
+            assigns=command.assigns,
+            heredoc=any(n.type == "heredoc_redirect" for n in nodes),
+            start=command.start,
+            end=_head_end(outer),
+            line=command.line,
+        )
+
+    def _redirect(self, node: tree_sitter.Node, found: list[Redirect]) -> list[Word]:
+        """Add the redirection(s) of the node to ``found``; returns the words that stand behind the target."""
+        if node.type == "heredoc_redirect":
+            found.append(Redirect(operator="<<", descriptor=None, target=None))
+            extra: list[Word] = []
+            for child in node.children_by_field_name("redirect"):
+                extra += self._redirect(child, found)
+            return extra + [self._word(c) for c in node.children_by_field_name("argument")]
+        operator = next(c for c in node.children if not c.is_named)
+        descriptor = node.child_by_field_name("descriptor")
+        targets = [c for c in node.children if c.is_named and c.type != "file_descriptor"]
+        number = self._slice(descriptor) if descriptor is not None else b""
+        found.append(
+            Redirect(
+                operator=operator.type,
+                descriptor=int(number) if number.isdigit() else None,
+                target=self._word(targets[0]) if targets else None,
+            )
+        )
+        return [self._word(target) for target in targets[1:]]
+
+    def _word(self, node: tree_sitter.Node) -> Word:
+        text = self._slice(node)
+        return Word(start=node.start_byte, end=node.end_byte, text=text, literal=_literal(text))
+
+    def _slice(self, node: tree_sitter.Node) -> bytes:
+        return self._text[node.start_byte : node.end_byte]
+
+
+def _literal(text: bytes) -> str | None:
+    bare = text
+    if len(text) >= 2 and text[:1] == text[-1:] and text[:1] in (b"'", b'"'):
+        bare = text[1:-1]
+    return bare.decode() if _PLAIN.fullmatch(bare) and bare.isascii() else None
+
+
+def _case_body(item: tree_sitter.Node) -> list[tree_sitter.Node]:
+    opening = next((n for n, c in enumerate(item.children) if c.type == ")"), len(item.children))
+    return list(item.children[opening + 1 :])
+
+
+def _tail_below_heredoc(redirect: tree_sitter.Node) -> bool:
+    if redirect.type != "heredoc_redirect":
+        return False
+    return any(
+        c.type in {"pipeline", "list"}
+        or c.type in {"&&", "||", "|"}
+        or c.type.endswith("statement")
+        or c.type == "command"
+        for c in redirect.children
+    )
+
+
+def _head_end(node: tree_sitter.Node) -> int:
+    """The end of the statement's last token that is no here-doc body, terminator or comment."""
+    end = int(node.start_byte)
+    stack = [node]
+    while stack:
+        current = stack.pop()
+        if current.type in {"heredoc_body", "heredoc_end", "comment"}:
+            continue
+        if current.child_count == 0:
+            end = max(end, int(current.end_byte))
+        elif any(c.type == "heredoc_body" for c in current.children) or current is node or _holds_heredoc(current):
+            stack.extend(current.children)
+        else:
+            end = max(end, int(current.end_byte))
+    return end
+
+
+def _holds_heredoc(node: tree_sitter.Node) -> bool:
+    stack = list(node.children)
+    while stack:
+        current = stack.pop()
+        if current.type in {"heredoc_body", "heredoc_end"}:
+            return True
+        stack.extend(current.children)
+    return False
+
+
+def _opaque(node: tree_sitter.Node, kind: str, *, known: bool) -> Opaque:
+    return Opaque(kind=kind, known=known, start=node.start_byte, end=_head_end(node), line=node.start_point[0] + 1)
+
+
+def _span(node: tree_sitter.Node) -> "dict[str, int]":
+    return {"start": int(node.start_byte), "end": _head_end(node), "line": int(node.start_point[0]) + 1}

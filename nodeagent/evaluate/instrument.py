@@ -1,0 +1,343 @@
+"""Text in, text out: put the agent's verbs around the statements whose meaning is known.
+
+Lines stay where they are, ``$?`` and ``set -e`` work as before, and whatever is not recognised is left alone.
+What the text becomes::
+
+    COPY ./a /etc/b         __na_cp 1 COPY ./a /etc/b
+    cat a >>/etc/b          { __na_t=/etc/b; __na_to 2; cat a >>"$__na_o"; __na_tx; }
+    systemctl restart x     if __na_go 3 systemctl; then systemctl restart x; __na_ok; else __na_no; fi
+    RUN name args           if __na_go 4 name; then RUN name args; __na_ok; else __na_no; fi
+    "$@" in RUN             __na_run "$@"
+    logger ... in RUN       __na_log ...
+
+The verbs are in ``prelude.sh``.
+"""
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, field, replace
+
+from nodeagent.evaluate.grammar import AndOr, Block, Command, Compound, Function, Node, Opaque, Pipeline, Script, Word
+from nodeagent.evaluate.recognise import (
+    ACTING_BUILTINS,
+    NEUTRAL,
+    SHELL_WORDS,
+    TEXT_COMMANDS,
+    CopyFunction,
+    Functions,
+    Understood,
+    functions,
+    reads_status,
+    rsync_flags,
+    untouchable,
+)
+from nodeagent.model import Phase, Statement
+
+_REPORT_LENGTH = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyCall:
+    """How the agent reads the arguments of a COPY: ``None`` for a bare ``rsync``, whose flags are in its arguments."""
+
+    function: CopyFunction | None
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instrumented:
+    """``statements[n]`` is the step that the text names by the number ``n``.
+
+    ``logged`` holds the numbers of the steps whose own function logs what runs; ``checked`` of those that are
+    steps only if their name is a program. ``whole`` says why the program is to be run as one step; then ``text`` is as
+    given.
+    """
+
+    text: bytes
+    statements: tuple[Statement, ...] = ()
+    copies: dict[int, CopyCall] = field(default_factory=dict)
+    logged: frozenset[int] = frozenset()
+    checked: frozenset[int] = frozenset()
+    whole: str = ""
+
+
+def instrument(script: Script, file: str, understood: Understood) -> Instrumented:
+    """Instrument one program.
+
+    Args:
+        script: the parsed text.
+        file: its name for reports, relative to the checkout.
+        understood: tells which lists of rsync flags the agent can do itself.
+    """
+    if script.error_line is not None:
+        return Instrumented(text=script.text, whole=f"line {script.error_line} is not understood")
+    reason = untouchable(script)
+    if reason:
+        return Instrumented(text=script.text, whole=reason)
+    return _Writer(script, file, functions(script, understood), understood).write()
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    """``used``: the status or output decides something, so nothing may be skipped. ``after``: what stands behind
+    the block looks at ``$?``."""
+
+    used: bool = False
+    after: bool = False
+
+
+class _Writer:
+    def __init__(self, script: Script, file: str, known: Functions, understood: Understood) -> None:
+        self._script = script
+        self._text = script.text
+        self._file = file
+        self._known = known
+        self._understood = understood
+        self._edits: list[tuple[int, int, bytes]] = []
+        self._statements: list[Statement] = []
+        self._copies: dict[int, CopyCall] = {}
+        self._logged: set[int] = set()
+        self._checked: set[int] = set()
+        self._seen: Counter[bytes] = Counter()
+
+    def write(self) -> Instrumented:
+        self._block(self._script.block, _Context())
+        text = bytearray(self._text)
+        for start, end, new in sorted(self._edits, key=lambda edit: edit[:2], reverse=True):
+            text[start:end] = new
+        return Instrumented(
+            text=bytes(text),
+            statements=tuple(self._statements),
+            copies=self._copies,
+            logged=frozenset(self._logged),
+            checked=frozenset(self._checked),
+        )
+
+    # --- walking ---
+
+    def _block(self, block: Block, context: _Context) -> None:
+        for index, (node, background) in enumerate(block.items):
+            following = block.items[index + 1][0] if index + 1 < len(block.items) else None
+            after = context.after if following is None else reads_status(self._slice(following))
+            here = _Context(used=context.used or after, after=after)
+            if background:
+                self._background(node, here)
+            else:
+                self._node(node, here)
+
+    def _node(self, node: Node, context: _Context) -> None:
+        match node:
+            case Command():
+                self._command(node, context)
+            case Pipeline():
+                self._pipeline(node, context)
+            case AndOr():
+                self._and_or(node, context)
+            case Compound():
+                self._compound(node, context)
+            case Function():
+                self._function(node)
+            case Opaque():
+                pass
+
+    def _compound(self, node: Compound, context: _Context) -> None:
+        for block in node.conditions:
+            self._block(block, replace(context, used=True, after=True))
+        waits = node.kind == "while" and not self._counts(node.conditions[0])
+        for block in node.bodies:
+            self._block(block, replace(context, used=context.used or waits))
+
+    def _counts(self, condition: Block) -> bool:
+        """Is the loop driven by its own input or counting? Else it waits for the world, and its body must run."""
+        for node, _ in condition.items:
+            if isinstance(node, Command) and node.name in {"read", ":", "true", "[", "test"}:
+                continue
+            if isinstance(node, Opaque) and node.kind in {"test_command", "arithmetic"}:
+                text = self._slice(node)
+                if not any(flag in text.split() for flag in (b"-%c" % c for c in b"abcdefghkprsuwxLNOS")):
+                    continue
+            return False
+        return True
+
+    def _function(self, node: Function) -> None:
+        usage = self._known.usage[node.name]
+        if node.name in self._known.copies or usage.isolated:
+            return
+        run = self._known.runs.get(node.name)
+        if run is None:
+            self._node(node.body, _Context(used=usage.used, after=usage.used))
+        elif run.program is not None:
+            self._insert(run.program.start, b"__na_run ")
+            for logger in run.loggers:
+                self._edits.append((logger.words[0].start, logger.words[0].end, b"__na_log"))
+
+    def _and_or(self, node: AndOr, context: _Context) -> None:
+        context = replace(context, used=context.used or self._reads(node))
+        if not context.used and all(self._acts_or_nothing(operand) for operand in node.operands):
+            if any(self._acts(operand) for operand in node.operands):
+                self._gate(node, b"")
+            return
+        safe = True  # so far nothing stood in the list that acts and always runs
+        for operand in node.operands[:-1]:
+            self._node(operand, replace(context, used=True))
+            safe = safe and not self._acts(operand) and not self._calls_function(operand)
+        self._node(node.operands[-1], context if safe else replace(context, used=True))
+
+    def _pipeline(self, node: Pipeline, context: _Context) -> None:
+        target = self._tee_target(node)
+        if target is not None and not self._reads(node):
+            appends = b"-a" in [w.text for w in node.parts[1].words] if isinstance(node.parts[1], Command) else False
+            self._place_text(node, target, Phase.APPEND if appends else Phase.WRITE)
+        elif not (context.used or self._reads(node)):
+            self._gate(node, b"")
+
+    def _background(self, node: Node, context: _Context) -> None:
+        """A job in the background cannot change the shell: gate its start (but for functions and ``$!``)."""
+        if context.used or b"$!" in self._text or isinstance(node, Function | Opaque) or self._calls_function(node):
+            return
+        if isinstance(node, Command) and (node.name in SHELL_WORDS or node.name in NEUTRAL):
+            return
+        ampersand = self._text.index(b"&", node.end)
+        number = self._statement(node, Phase.EXECUTE)
+        self._insert(node.start, b"if __na_go %d; then " % number)
+        self._edits.append((ampersand, ampersand + 1, b"& __na_ok; else __na_no; fi; "))
+
+    def _command(self, node: Command, context: _Context) -> None:
+        if not node.words:
+            return
+        name = node.name
+        target = self._text_target(node)
+        if name in self._known.copies and not node.assigns:
+            self._copy(node, CopyCall(function=self._known.copies[name], flags=self._known.copies[name].flags))
+        elif name == "rsync" and (flags := rsync_flags(node)) is not None and self._understood(flags):
+            self._copy(node, CopyCall(function=None, flags=flags))
+        elif target is not None and not self._reads(node):
+            redirect = next(r for r in node.redirects if r.target is target)
+            self._place_text(node, target, Phase.APPEND if redirect.operator == ">>" else Phase.WRITE)
+        elif context.used or self._reads(node) or (node.assigns and name in self._known.usage):
+            return
+        elif name in self._known.runs:
+            self._run(node)
+        elif self._is_program(node):
+            self._gate(node, b"" if name in ACTING_BUILTINS else node.words[0].text)
+
+    # --- what a statement is ---
+
+    def _slice(self, node: Node) -> bytes:
+        return self._text[node.start : node.end]
+
+    def _reads(self, node: Node) -> bool:
+        return b"$?" in self._slice(node) or b"${?" in self._slice(node)
+
+    def _is_program(self, node: Command) -> bool:
+        name = node.name
+        if name is not None:
+            return name in ACTING_BUILTINS or not (name in SHELL_WORDS or name in NEUTRAL or name in self._known.usage)
+        return not _substitutes(node.words[0])
+
+    def _acts(self, node: Node) -> bool:
+        """Does it run a program, natively understood or not, whose effect is on the node?"""
+        if isinstance(node, Pipeline):
+            return True
+        if not isinstance(node, Command) or not node.words or self._is_native(node):
+            return False
+        return node.name in self._known.runs or self._is_program(node)
+
+    def _acts_or_nothing(self, node: Node) -> bool:
+        """A program, or a built-in without any effect on the shell (``|| true``, ``|| echo failed``)."""
+        if isinstance(node, Command):
+            harmless = node.name in {"true", "false", ":", "echo", "printf"} and self._text_target(node) is None
+            return harmless or (self._acts(node) and node.name not in self._known.runs and node.name is not None)
+        return isinstance(node, Pipeline) and not self._calls_function(node)
+
+    def _is_native(self, node: Command) -> bool:
+        flags = rsync_flags(node)
+        return (
+            node.name in self._known.copies
+            or self._text_target(node) is not None
+            or (flags is not None and self._understood(flags))
+        )
+
+    def _calls_function(self, node: Node) -> bool:
+        words = {w.decode(errors="replace") for w in self._slice(node).replace(b";", b" ").split()}
+        return not words.isdisjoint(self._known.usage.keys() - self._known.copies.keys())
+
+    def _text_target(self, node: Command) -> Word | None:
+        """The file that ``cat``, ``echo`` or ``printf`` write to, if that is all there is to the statement."""
+        if node.assigns or (node.name not in TEXT_COMMANDS and node.name != ":"):
+            return None
+        out = [r for r in node.redirects if r.operator in {">", ">>", ">|"} and r.descriptor in {None, 1}]
+        others = [r for r in node.redirects if r not in out]
+        plain = all(
+            r.operator in {"<", "<<", "<<-", "<<<"} or (r.descriptor == 2 and r.operator in {">", ">>", ">&"})
+            for r in others
+        )
+        if len(out) != 1 or not plain or out[0].target is None or _substitutes(out[0].target):
+            return None
+        return out[0].target
+
+    def _tee_target(self, node: Pipeline) -> Word | None:
+        first, last = node.parts[0], node.parts[-1]
+        if len(node.parts) != 2 or not isinstance(first, Command) or not isinstance(last, Command):
+            return None
+        if first.name not in TEXT_COMMANDS or first.redirects or last.name != "tee" or last.assigns:
+            return None
+        operands = [w for w in last.words[1:] if w.text != b"-a"]
+        if len(operands) != 1 or operands[0].text.startswith(b"-") or _substitutes(operands[0]):
+            return None
+        quoted = operands[0].text.startswith(b'"') or operands[0].literal is not None
+        return operands[0] if quoted and all(r.operator == ">" for r in last.redirects) else None
+
+    # --- writing ---
+
+    def _insert(self, at: int, new: bytes) -> None:
+        self._edits.append((at, at, new))
+
+    def _statement(self, node: Node, phase: Phase, shown: bytes | None = None) -> int:
+        text = self._slice(node)
+        self._seen[text] += 1
+        identity = b"\0".join((self._file.encode(errors="surrogateescape"), text, b"%d" % self._seen[text]))
+        words = " ".join((shown or text).decode(errors="replace").split())
+        self._statements.append(
+            Statement(
+                number=len(self._statements),
+                key=hashlib.sha256(identity).hexdigest()[:32],
+                file=self._file,
+                line=node.line,
+                phase=phase,
+                text=words if len(words) <= _REPORT_LENGTH else words[: _REPORT_LENGTH - 1] + "…",
+            )
+        )
+        return len(self._statements) - 1
+
+    def _gate(self, node: Node, name: bytes) -> None:
+        number = self._statement(node, Phase.EXECUTE)
+        if name:
+            self._checked.add(number)
+        self._insert(node.start, b"if __na_go %d%s; then " % (number, b" " + name if name else b""))
+        self._insert(node.end, b"; __na_ok; else __na_no; fi")
+
+    def _run(self, node: Command) -> None:
+        if len(node.words) < 2 or _substitutes(node.words[1]):
+            return
+        number = self._statement(node, Phase.EXECUTE, self._text[node.words[1].start : node.end])
+        self._checked.add(number)
+        if self._known.runs[node.name or ""].logs:
+            self._logged.add(number)
+        self._insert(node.start, b"if __na_go %d %s; then " % (number, node.words[1].text))
+        self._insert(node.end, b"; __na_ok; else __na_no; fi")
+
+    def _copy(self, node: Command, call: CopyCall) -> None:
+        number = self._statement(node, Phase.COPY)
+        self._copies[number] = call
+        self._insert(node.words[0].start, b"__na_cp %d " % number)
+
+    def _place_text(self, node: Node, target: Word, phase: Phase) -> None:
+        number = self._statement(node, phase)
+        self._insert(node.start, b"{ __na_t=%s; __na_to %d; " % (target.text, number))
+        self._edits.append((target.start, target.end, b'"$__na_o"'))
+        self._insert(node.end, b"; __na_tx; }")
+
+
+def _substitutes(word: Word) -> bool:
+    return b"$(" in word.text or b"`" in word.text or b"<(" in word.text or b">(" in word.text

@@ -1,0 +1,327 @@
+"""Drive the shell: answer what an instrumented program asks, and keep its output and its time limits.
+
+The program runs in its own interpreter under its own path. For the moment in which the shell opens the file, the
+instrumented text stands in its place; the verbs' first request (``hello``) brings the original back, so that ``$0``,
+``sed ... "$0"`` and re-execution see what the repository holds. A crash in that moment is healed by
+:func:`restore_original`.
+"""
+
+import contextlib
+import enum
+import os
+import selectors
+import shutil
+import stat
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Protocol
+
+_BACKUP = ".{name}.nodeagent-original"
+_STAGED = ".{name}.nodeagent-instrumented"
+_TRAILER = 3  # directory, umask, what the name resolves to
+_REQUEST_LIMIT = 8 * 2**20
+_LINE_LIMIT = 48 * 1024
+_TICK = 0.2  # seconds between looks at the stop event and the limits
+_GRACE = 2.0  # seconds between SIGTERM and SIGKILL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stand:
+    """How the shell stands at a request. ``resolved`` is ``command -v`` of the step's name, or empty."""
+
+    cwd: str
+    umask: int
+    resolved: str
+
+
+Back = Callable[[], None]
+"""Brings post.sh's own text back to its path."""
+
+
+class Handler(Protocol):
+    """Does what the program asks for. Texts that are returned must be one line."""
+
+    def request(self, words: list[str], stand: Stand) -> str: ...
+    def output(self, line: str) -> None: ...
+    def expired(self, now: float) -> bool:
+        """Has the step that is under way, at this monotonic time, used up what it may take?"""
+
+    def started(self) -> int:
+        """When the step under way began (the unit is the process's business)."""
+
+
+class Running(Protocol):
+    """A started program; see apply/process.py."""
+
+    pid: int
+    descriptor: int
+
+    def poll(self) -> int | None: ...
+    def signal(self, number: int) -> None: ...
+
+
+class End(enum.Enum):
+    EXITED = "exited"
+    STOPPED = "stopped"  # the agent was told to stop
+    EXPIRED = "expired"  # a time limit that only the shell's own end could keep
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    exit_status: int
+    end: End
+
+
+@dataclass(slots=True)
+class Pipes:
+    """The two named pipes of an evaluation, in a directory that only root can enter.
+
+    Both ends of each are held open here, so that the shell never blocks in opening one and nothing is lost between
+    two calls.
+    """
+
+    directory: Path
+    request: int
+    answer: int
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(cls, runtime: Path) -> Iterator["Pipes"]:
+        runtime.mkdir(parents=True, exist_ok=True)
+        directory = Path(tempfile.mkdtemp(prefix="evaluation-", dir=runtime))
+        try:
+            descriptors: list[int] = []
+            for name in ("request", "answer"):
+                os.mkfifo(directory / name, 0o600)
+                descriptors.append(os.open(directory / name, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK))
+            try:
+                yield cls(directory, *descriptors)
+            finally:
+                for descriptor in descriptors:
+                    os.close(descriptor)
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def prelude(self) -> Path:
+        """Write the verbs; returns the file to be sourced."""
+        verbs = resources.files("nodeagent.evaluate").joinpath("prelude.sh").read_text()
+        path = self.directory / "prelude.sh"
+        path.write_text(f"__na_q='{self.directory}/request' __na_p='{self.directory}/answer'\n{verbs}")
+        return path
+
+
+def with_prelude(text: bytes, prelude: Path) -> bytes:
+    """Source the verbs in line 1: in the place of ``#!``, which has been read already, or in front of what is there."""
+    call = b". '" + os.fsencode(prelude) + b"'"
+    first, newline, rest = text.partition(b"\n")
+    return call + newline + rest if first.startswith(b"#") else call + b"; " + text
+
+
+@contextlib.contextmanager
+def in_place_of(original: Path, text: bytes) -> Iterator[Back]:
+    """Let ``text`` stand at a path; the yielded function, and the end, bring the original back.
+
+    Raises:
+        OSError: the directory is not writable.
+    """
+    backup, staged = _names(original)
+    restore_original(original)
+    status = original.stat()
+    staged.write_bytes(text)
+    os.chmod(staged, stat.S_IMODE(status.st_mode))
+    os.chown(staged, status.st_uid, status.st_gid)
+    os.link(original, backup)
+
+    def back() -> None:
+        restore_original(original)
+
+    try:
+        os.rename(staged, original)
+        yield back
+    finally:
+        back()
+        staged.unlink(missing_ok=True)
+
+
+def restore_original(original: Path) -> None:
+    """Bring the original back, also after a crash; nothing happens when it is in its place."""
+    backup, _ = _names(original)
+    if backup.exists():
+        with contextlib.suppress(FileNotFoundError):
+            if backup.samefile(original):
+                backup.unlink()
+                return
+        os.rename(backup, original)
+
+
+def _names(original: Path) -> tuple[Path, Path]:
+    return (
+        original.with_name(_BACKUP.format(name=original.name)),
+        original.with_name(_STAGED.format(name=original.name)),
+    )
+
+
+def at_end(pipe: int) -> bool:
+    """Has everybody closed the writing end? What is still in the pipe is lost."""
+    with contextlib.suppress(BlockingIOError):
+        while os.read(pipe, 65536):
+            pass
+        return True
+    return False
+
+
+class Driver:
+    """One run of a program, from its start to ``waitpid`` (never to the end of a pipe: daemons inherit those)."""
+
+    def __init__(
+        self,
+        process: Running,
+        *,
+        handler: Handler,
+        output: int,
+        pipes: Pipes | None,
+        hello: Back,
+        stop: threading.Event,
+        deadline: float,
+        kill_step: Callable[[int, int], int],
+    ) -> None:
+        """Take charge of a program that has been started.
+
+        Args:
+            process: the program.
+            handler: answers its requests.
+            output: the read end of what the program writes.
+            pipes: None for a program that runs whole, without verbs.
+            hello: called at the first request, when the shell has opened the program's file.
+            stop: ends it early.
+            deadline: of the evaluation, on the monotonic clock.
+            kill_step: sends a signal to all processes of a step that began at a time; returns how many there were.
+        """
+        self._process = process
+        self._handler = handler
+        self._output = output
+        self._pipes = pipes
+        self._hello = hello
+        self._stop = stop
+        self._deadline = deadline
+        self._kill_step = kill_step
+        self._requests = bytearray()
+        self._line = bytearray()
+        self._killed_at = 0.0
+        self._killed_step: int | None = None
+        self._end = End.EXITED
+
+    def run(self) -> Ended:
+        os.set_blocking(self._output, False)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.descriptor, selectors.EVENT_READ)
+            selector.register(self._output, selectors.EVENT_READ)
+            if self._pipes is not None:
+                selector.register(self._pipes.request, selectors.EVENT_READ)
+            status: int | None = None
+            while status is None:
+                ready = {key.fd for key, _ in selector.select(_TICK)}
+                if self._output in ready and not self._drain():
+                    selector.unregister(self._output)
+                if self._pipes is not None and self._pipes.request in ready:
+                    self._answer(self._pipes)
+                status = self._process.poll() if self._process.descriptor in ready else None
+                self._enforce(time.monotonic())
+        self._drain()
+        self._flush()
+        return Ended(exit_status=status, end=self._end)
+
+    # --- requests ---
+
+    def _answer(self, pipes: Pipes) -> None:
+        self._requests += os.read(pipes.request, 65536)
+        while (found := self._next_request()) is not None:
+            words, stand = found
+            self._drain()  # what a step wrote belongs to it, not to the next
+            if words[0] in {"ok", "tx", "ran"}:
+                self._flush()
+            if words == ["hello"]:
+                self._hello()
+                reply = ""
+            else:
+                reply = self._handler.request(words, stand)
+            os.write(pipes.answer, os.fsencode(reply) + b"\n")
+        if len(self._requests) > _REQUEST_LIMIT:
+            raise ValueError("post.sh sent a request that is too long")
+
+    def _next_request(self) -> tuple[list[str], Stand] | None:
+        head, separator, _ = self._requests.partition(b"\0")
+        if not separator:
+            return None
+        count = int(head)
+        fields = self._requests.split(b"\0", 1 + count + _TRAILER)
+        if len(fields) <= 1 + count + _TRAILER:
+            return None
+        self._requests = fields.pop()
+        cwd, umask, resolved = (field.removesuffix(b"\n") for field in fields[1 + count :])
+        words = [os.fsdecode(bytes(field)) for field in fields[1 : 1 + count]]
+        return words, Stand(
+            cwd=os.fsdecode(bytes(cwd)), umask=int(umask or b"022", 8), resolved=os.fsdecode(bytes(resolved))
+        )
+
+    # --- output ---
+
+    def _drain(self) -> bool:
+        """Pass on what is there; false at the end of the pipe."""
+        while True:
+            try:
+                data = os.read(self._output, 65536)
+            except BlockingIOError:
+                return True
+            if not data:
+                return False
+            self._line += data
+            *lines, rest = self._line.split(b"\n")
+            self._line = bytearray(rest)
+            for line in lines:
+                self._emit(line)
+            if len(self._line) > _LINE_LIMIT:
+                self._flush()
+
+    def _flush(self) -> None:
+        if self._line:
+            self._emit(self._line)
+            self._line = bytearray()
+
+    def _emit(self, line: bytes | bytearray) -> None:
+        for start in range(0, max(len(line), 1), _LINE_LIMIT):
+            self._handler.output(bytes(line[start : start + _LINE_LIMIT]).decode(errors="backslashreplace"))
+
+    # --- limits ---
+
+    def _enforce(self, now: float) -> None:
+        """Stop, the evaluation's limit, and the step's limit: first what the shell waits for, then the shell itself."""
+        if self._end is End.EXITED and (self._stop.is_set() or now >= self._deadline):
+            self._end = End.STOPPED if self._stop.is_set() else End.EXPIRED
+            self._killed_at = now
+            self._process.signal(15)
+            self._kill_step(15, self._handler.started())
+        elif self._end is not End.EXITED:
+            if now - self._killed_at >= _GRACE:
+                self._kill_step(9, self._handler.started())
+                self._process.signal(9)
+        elif self._handler.expired(now):
+            self._expire_step(now)
+
+    def _expire_step(self, now: float) -> None:
+        step = self._handler.started()
+        if self._killed_step != step:
+            self._killed_step, self._killed_at = step, now
+            alone = self._kill_step(15, step) == 0
+        elif now - self._killed_at >= _GRACE:
+            alone = self._kill_step(9, step) == 0
+        else:
+            return
+        if alone:  # the step is code of the shell itself: only the shell's end ends it
+            self._end = End.EXPIRED
+            self._process.signal(9)

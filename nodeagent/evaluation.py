@@ -1,0 +1,252 @@
+"""One evaluation of one tree: from post.sh's text to the record of how every step came out."""
+
+import contextlib
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from nodeagent.apply import process
+from nodeagent.apply.rsync import parse as parse_flags
+from nodeagent.errors import PostScriptMissing
+from nodeagent.evaluate import shell
+from nodeagent.evaluate.grammar import parse
+from nodeagent.evaluate.instrument import Instrumented, instrument
+from nodeagent.evaluate.interpreter import Interpreter, interpreter
+from nodeagent.evaluate.policy import Due
+from nodeagent.ledger.database import Connection
+from nodeagent.ledger.destinations import View
+from nodeagent.ledger.sources import Source
+from nodeagent.model import (
+    Evaluation,
+    EvaluationEnded,
+    EvaluationStarted,
+    Notice,
+    Phase,
+    Reporter,
+    Revision,
+    Statement,
+)
+from nodeagent.steps import Steps
+
+ENTRY = "post.sh"
+_NOTICE, _WARNING = 5, 4  # syslog severities
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How post.sh is run. Times in seconds; ``state`` and ``runtime`` are directories."""
+
+    args: Sequence[str]
+    environment: Mapping[str, str]
+    step_timeout: float
+    evaluation_timeout: float
+    state: Path
+    runtime: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What is to be evaluated, and why. ``boot`` is the kernel's boot id."""
+
+    directory: Path
+    revision: Revision
+    due: Due
+    retry: bool
+    boot: str
+
+
+def evaluate(
+    job: Job,
+    *,
+    connection: Connection,
+    source: Source,
+    settings: Settings,
+    reporter: Reporter,
+    stop: threading.Event,
+) -> Evaluation:
+    """Evaluate post.sh and bring the node to what it means.
+
+    Raises:
+        PostScriptMissing: the tree has no post.sh.
+    """
+    script = job.directory / ENTRY
+    shell.restore_original(script)
+    try:
+        text = script.read_bytes()
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise PostScriptMissing(
+            f"{script}: the repository has no {ENTRY} at its top: it is the entry point; add it and push"
+        ) from error
+    by = interpreter(text)
+    began = time.monotonic()
+    with shell.Pipes.open(settings.runtime) as pipes:
+        program = _program(text, by, pipes, reporter)
+        number = source.begin(job.revision, boot=job.boot, scope=job.due.scope, trigger=job.due.trigger)
+        reporter.report(
+            EvaluationStarted(number=number, revision=str(job.revision), scope=job.due.scope, trigger=job.due.trigger)
+        )
+        view = View(
+            connection,
+            source=source.id,
+            evaluation=number,
+            scope=job.due.scope,
+            keep_in=settings.state / "kept",
+        )
+        steps = Steps(
+            program=program,
+            source=source,
+            view=view,
+            scope=job.due.scope,
+            retry=job.retry,
+            evaluation=number,
+            reporter=reporter,
+            staging=pipes.directory,
+            step_timeout=settings.step_timeout,
+        )
+        ended = _run(job, script, by, program=program, pipes=pipes, steps=steps, settings=settings, stop=stop)
+        steps.shell_ended(
+            ended.exit_status, stopped=ended.end is shell.End.STOPPED, expired=ended.end is shell.End.EXPIRED
+        )
+        view.finish()
+    duration_usec = int((time.monotonic() - began) * 1e6)
+    return _record(job, source, steps, ended, number=number, reporter=reporter, duration_usec=duration_usec)
+
+
+def _program(text: bytes, by: Interpreter, pipes: shell.Pipes, reporter: Reporter) -> Instrumented:
+    """The instrumented program, or the program as one step where it is not understood, and a word about it."""
+    program = Instrumented(text=text, whole="its first line names no shell")
+    if by.native:
+        program = instrument(parse(text), ENTRY, lambda flags: parse_flags(flags) is not None)
+    if not program.whole:
+        candidate = pipes.directory / "candidate"
+        candidate.write_bytes(shell.with_prelude(program.text, pipes.prelude()))
+        if process.check_syntax(by.argv, str(candidate)):
+            return replace(program, text=candidate.read_bytes())
+        program = replace(program, whole=f"{by.argv[0]} -n refuses it")
+    reporter.report(Notice(priority=_NOTICE, text=f"{ENTRY} is run whole, as one step: {program.whole}", path=ENTRY))
+    key = hashlib.sha256(b"whole\0" + text).hexdigest()[:32]
+    statement = Statement(number=0, key=key, file=ENTRY, line=1, phase=Phase.EXECUTE, text=f"./{ENTRY}")
+    return Instrumented(text=text, statements=(statement,), whole=program.whole)
+
+
+def _run(
+    job: Job,
+    script: Path,
+    by: Interpreter,
+    *,
+    program: Instrumented,
+    pipes: shell.Pipes,
+    steps: Steps,
+    settings: Settings,
+    stop: threading.Event,
+) -> shell.Ended:
+    verdict = steps.begin_whole() if program.whole else None
+    if verdict is not None:
+        return shell.Ended(exit_status=verdict.status, end=shell.End.EXITED)
+    argv = [*by.argv, str(script), *settings.args]
+    with _output() as (output, written), _replaced(script, program) as original_back, _orphans_adopted():
+        running = process.Process.start(argv, cwd=str(job.directory), environment=settings.environment, output=written)
+        os.close(written)
+        driver = shell.Driver(
+            running,
+            handler=steps,
+            output=output,
+            pipes=None if program.whole else pipes,
+            hello=original_back,
+            stop=stop,
+            deadline=time.monotonic() + settings.evaluation_timeout,
+            kill_step=lambda signal, since: process.end_descendants(signal, since=since, spare=running.pid),
+        )
+        try:
+            ended = driver.run()
+        finally:
+            running.end()
+        if program.whole and ended.end is shell.End.EXITED:
+            steps.request(["ok", str(ended.exit_status)], shell.Stand(cwd="", umask=0, resolved=""))
+    return ended
+
+
+@contextlib.contextmanager
+def _replaced(script: Path, program: Instrumented) -> Iterator[shell.Back]:
+    if program.whole:
+        yield lambda: None
+    else:
+        with shell.in_place_of(script, program.text) as back:
+            yield back
+
+
+@contextlib.contextmanager
+def _output() -> Iterator[tuple[int, int]]:
+    """A pipe for what the program writes: its read end, and its write end, which is to be closed once handed on.
+
+    A background process may hold the write end for as long as the node is up, so a reader is left at the other.
+    """
+    read, write = os.pipe()
+    try:
+        yield read, write
+        if not shell.at_end(read):
+            process.leave_drain(read, "postscripts")
+    finally:
+        os.close(read)
+
+
+@contextlib.contextmanager
+def _orphans_adopted() -> Iterator[None]:
+    process.adopt_orphans(True)
+    try:
+        yield
+    finally:
+        process.adopt_orphans(False)
+
+
+def _record(
+    job: Job,
+    source: Source,
+    steps: Steps,
+    ended: shell.Ended,
+    *,
+    number: int,
+    reporter: Reporter,
+    duration_usec: int,
+) -> Evaluation:
+    finished = ended.end is shell.End.EXITED
+    source.finish(
+        number,
+        job.revision,
+        boot=job.boot,
+        exit_status=ended.exit_status,
+        finished=finished,
+        settled=ended.end is not shell.End.STOPPED,
+        counts={str(change): n for change, n in steps.counts.items()},
+        duration_usec=duration_usec,
+        failed=[*steps.failed_native, *source.failed_steps()],
+        pending=steps.not_reached() if not finished or ended.exit_status else (),
+    )
+    counts = {str(change): n for change, n in sorted(steps.counts.items())}
+    reporter.report(
+        EvaluationEnded(
+            number=number,
+            revision=str(job.revision),
+            scope=job.due.scope,
+            trigger=job.due.trigger,
+            exit_status=ended.exit_status,
+            finished=finished,
+            counts=counts,
+            duration_usec=duration_usec,
+        )
+    )
+    return Evaluation(
+        number=number,
+        revision=job.revision,
+        scope=job.due.scope,
+        trigger=job.due.trigger,
+        exit_status=ended.exit_status,
+        finished=finished,
+        counts=counts,
+        steps=tuple(steps.steps),
+        duration_usec=duration_usec,
+    )

@@ -1,0 +1,230 @@
+"""WHAT: source → evaluate → apply → report, once.
+
+:func:`poll` runs in the fetch worker, :func:`apply_cycle` in the apply worker (or in the command line's own process).
+:func:`apply_directory` is the same without a source: a tree as it stands.
+"""
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from nodeagent import node
+from nodeagent.config import Config, FirstStart
+from nodeagent.errors import NodeagentError, TransientError
+from nodeagent.evaluate import policy
+from nodeagent.evaluation import Job, Settings, evaluate
+from nodeagent.ledger import database, destinations
+from nodeagent.ledger.sources import Source
+from nodeagent.model import ApplyOutcome, Evaluation, Failure, Mode, Notice, PollOutcome, Reporter, Revision
+from nodeagent.source import poll as source_poll
+from nodeagent.source import tree
+from nodeagent.source.checkout import Checkout
+from nodeagent.source.confine import confine
+from nodeagent.source.handover import export, receive
+from nodeagent.stream import stream
+
+_WARNING = 4  # syslog severity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What a command line asks for beyond what is due."""
+
+    requested: bool = False
+    force: bool = False
+    retry: bool = False
+    adopt: bool = False
+
+
+def poll(config: Config, current: str, stop: threading.Event, reporter: Reporter) -> PollOutcome:
+    """Look at the remote and fetch what is new; gives up root in this process."""
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    return source_poll.poll(config, current, stop, reporter, Path(directory) if directory else None)
+
+
+def apply_cycle(
+    config: Config, commit: str, stop: threading.Event, reporter: Reporter, wishes: Wishes | None = None
+) -> ApplyOutcome:
+    """Bring the node to the commit, or, without one, back to what it was given last.
+
+    The commit is one that the fetch worker's store holds. A revision that is refused is in the outcome's ``failure``,
+    and the one before is still enforced.
+    """
+    wishes = wishes or Wishes()
+    try:
+        with _ledger(config.paths.state, reporter) as connection:
+            return _Cycle(config, Source(connection, config.source.url), connection, stop, reporter).run(commit, wishes)
+    except NodeagentError as error:
+        return ApplyOutcome(mode=Mode.APPLYING, attempted="", applied="", ready=False, failure=_failure(error))
+
+
+def apply_directory(
+    directory: Path, settings: Settings, wishes: Wishes, stop: threading.Event, reporter: Reporter
+) -> Evaluation:
+    """Evaluate a tree as it stands. What other sources placed is neither repaired nor removed.
+
+    Raises:
+        PostScriptMissing: it has no post.sh.
+        NotNow: another agent is at work.
+    """
+    with _ledger(settings.state, reporter) as connection:
+        source = Source(connection, f"directory:{directory}")
+        revision = Revision(ref=str(directory), commit="", tree=tree.of_directory(directory))
+        now = _situation(source, revision, drifted=0, wishes=wishes, first_start="apply")
+        due = policy.evaluation(now)
+        assert isinstance(due, policy.Due), "an evaluation that is asked for takes place"
+        job = Job(directory=directory, revision=revision, due=due, retry=wishes.retry, boot=now.boot)
+        return evaluate(job, connection=connection, source=source, settings=settings, reporter=reporter, stop=stop)
+
+
+class _Cycle:
+    """One cycle of the configured source."""
+
+    def __init__(
+        self,
+        config: Config,
+        source: Source,
+        connection: database.Connection,
+        stop: threading.Event,
+        reporter: Reporter,
+    ) -> None:
+        self._config = config
+        self._source = source
+        self._connection = connection
+        self._stop = stop
+        self._reporter = reporter
+
+    def run(self, commit: str, wishes: Wishes) -> ApplyOutcome:
+        state = self._source.state()
+        if state is None and self._decide(Revision(ref="", commit="", tree=""), 0, wishes) is policy.NotDue.OBSERVE:
+            return ApplyOutcome(mode=Mode.OBSERVING, attempted="", applied="", ready=False)
+        failure: Failure | None = None
+        revision = Revision(
+            ref=self._config.source.ref,
+            commit=state.commit if state else "",
+            tree=state.tree if state else "",
+        )
+        if commit and commit != revision.commit:
+            try:
+                revision = self._install(commit)
+            except NodeagentError as error:
+                failure = _failure(error)
+        if not revision.commit:
+            return self._outcome(None, 0, failure)
+        drifted = list(destinations.drift(self._connection, self._source.id)) if state else []
+        due = self._decide(revision, len(drifted), wishes)
+        if isinstance(due, policy.NotDue):
+            return self._outcome(None, len(drifted), failure)
+        try:
+            done = self._evaluate(revision, due, wishes)
+        except NodeagentError as error:
+            return self._outcome(None, len(drifted), _failure(error))
+        return self._outcome(done, len(drifted), failure)
+
+    def _decide(self, revision: Revision, drifted: int, wishes: Wishes) -> policy.Due | policy.NotDue:
+        now = _situation(self._source, revision, drifted=drifted, wishes=wishes, first_start=self._config.first_start)
+        return policy.evaluation(now)
+
+    def _install(self, commit: str) -> Revision:
+        """Take a revision over from the fetch user's store into the checkout; believe only what hashes prove."""
+        config = self._config
+        checkout = Checkout(config.source.checkout, config.paths.state)
+        if checkout.commit != commit or not checkout.intact(checkout.tree):
+            have = checkout.have()
+            ancestor = checkout.commit if self._source.state() else ""
+
+            def send(out: BinaryIO) -> None:
+                confine(config.source.user)
+                export(source_poll.store_path(config), commit, have, out, ancestor=ancestor)
+
+            with checkout.staging() as staging:
+                with stream(send, time_limit=config.source.fetch_limit) as received:
+                    manifest = receive(received, commit, config.limits, staging, have, ancestor=ancestor)
+                checkout.install(manifest, staging)
+        effective = tree.of_items(checkout.items, config.ignore)
+        return Revision(ref=config.source.ref, commit=commit, tree=effective)
+
+    def _evaluate(self, revision: Revision, due: policy.Due, wishes: Wishes) -> Evaluation:
+        config = self._config
+        if due.trigger in _FRESH and not self._is_fresh(revision.commit):
+            self._install(revision.commit)
+        job = Job(directory=config.source.checkout, revision=revision, due=due, retry=wishes.retry, boot=node.boot_id())
+        settings = Settings(
+            args=[word.replace("${hostname}", node.hostname()) for word in config.args],
+            environment=node.login_environment(config.environment_file),
+            step_timeout=config.step_timeout,
+            evaluation_timeout=config.evaluation_timeout,
+            state=config.paths.state,
+            runtime=config.paths.runtime,
+        )
+        done = evaluate(
+            job,
+            connection=self._connection,
+            source=self._source,
+            settings=settings,
+            reporter=self._reporter,
+            stop=self._stop,
+        )
+        Checkout(config.source.checkout, config.paths.state).settle()
+        return done
+
+    def _is_fresh(self, commit: str) -> bool:
+        checkout = Checkout(self._config.source.checkout, self._config.paths.state)
+        return checkout.commit == commit and checkout.intact(checkout.tree)
+
+    def _outcome(self, done: Evaluation | None, drifted: int, failure: Failure | None) -> ApplyOutcome:
+        state = self._source.state()
+        return ApplyOutcome(
+            mode=Mode.APPLYING,
+            attempted=state.attempted if state else "",
+            applied=state.applied if state else "",
+            ready=state is not None and state.ready_boot == node.boot_id(),
+            evaluation=done,
+            failed_steps=state.failed if state else (),
+            pending=state.pending if state else (),
+            destinations=destinations.count(self._connection, self._source.id) if state else 0,
+            drifted=drifted,
+            failure=failure,
+        )
+
+
+_FRESH = frozenset({"Boot", "Force", "Adopt"})  # triggers that start from the tree as it was committed
+
+
+def _situation(
+    source: Source, revision: Revision, *, drifted: int, wishes: Wishes, first_start: FirstStart
+) -> policy.Situation:
+    state = source.state()
+    past = None
+    if state is not None:
+        past = policy.Past(tree=state.tree, commit=state.commit, boot=state.boot, finished=state.finished)
+    return policy.Situation(
+        past=past,
+        tree=revision.tree,
+        commit=revision.commit,
+        boot=node.boot_id(),
+        uptime=node.uptime(),
+        drifted=drifted,
+        first_start=first_start,
+        requested=wishes.requested,
+        force=wishes.force,
+        retry=wishes.retry,
+        adopt=wishes.adopt,
+    )
+
+
+@contextlib.contextmanager
+def _ledger(directory: Path, reporter: Reporter) -> Iterator[database.Connection]:
+    def warn(text: str) -> None:
+        reporter.report(Notice(priority=_WARNING, text=text, path=str(directory)))
+
+    with database.opened(directory, wait=False, warn=warn) as connection:
+        yield connection
+
+
+def _failure(error: NodeagentError) -> Failure:
+    return Failure(code=error.code, message=str(error), transient=isinstance(error, TransientError))

@@ -1,0 +1,148 @@
+"""What becomes of a statement, and of its near misses."""
+
+import pytest
+
+from nodeagent.evaluate.grammar import parse
+from nodeagent.evaluate.instrument import instrument
+from nodeagent.model import Phase
+
+COPY = 'COPY() {\n  mkdir -p "$(dirname "$2")"\n  rsync -av "$1" "$2"\n}\n'
+RUN = """RUN() {
+  logger -t postscripts "Running $*..."
+  "$@"
+  code=$?
+  logger -t postscripts "$* exited with code $code"
+}
+"""
+
+
+def understood(flags):
+    return all(flag in {"-a", "-av", "-avz"} for flag in flags)
+
+
+def instrumented(text):
+    return instrument(parse(text.encode()), "post.sh", understood)
+
+
+def phases(text):
+    return [(s.phase, s.text) for s in instrumented(text).statements]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (COPY + "COPY ./a /etc/b", [(Phase.COPY, "COPY ./a /etc/b")]),
+        ('put() { rsync -a "$1" "$2"; }\nput a b', [(Phase.COPY, "put a b")]),
+        ("rsync -av ./a/ /etc/b/", [(Phase.COPY, "rsync -av ./a/ /etc/b/")]),
+        ("rsync --bwlimit=3 ./a /b", [(Phase.EXECUTE, "rsync --bwlimit=3 ./a /b")]),
+        ("cat a >>/etc/b", [(Phase.APPEND, "cat a >>/etc/b")]),
+        ("echo a b >> $x", [(Phase.APPEND, "echo a b >> $x")]),
+        ("printf '%s\\n' a 2>/dev/null >>b", [(Phase.APPEND, "printf '%s\\n' a 2>/dev/null >>b")]),
+        ("cat <<E >>/etc/b\ntext\nE\n", [(Phase.APPEND, "cat <<E >>/etc/b")]),
+        ("echo a >/etc/b", [(Phase.WRITE, "echo a >/etc/b")]),
+        ("echo a | tee -a /etc/b", [(Phase.APPEND, "echo a | tee -a /etc/b")]),
+        ("echo a | tee /etc/b >/dev/null", [(Phase.WRITE, "echo a | tee /etc/b >/dev/null")]),
+        ("systemctl restart x", [(Phase.EXECUTE, "systemctl restart x")]),
+        ("date >>/etc/b", [(Phase.EXECUTE, "date >>/etc/b")]),
+        ("find . | xargs chmod 600", [(Phase.EXECUTE, "find . | xargs chmod 600")]),
+        ("systemctl stop x || true", [(Phase.EXECUTE, "systemctl stop x || true")]),
+        ("slurmd -D &", [(Phase.EXECUTE, "slurmd -D")]),
+        ("kill -HUP 1", [(Phase.EXECUTE, "kill -HUP 1")]),
+        (RUN + "RUN mount_all -v", [(Phase.EXECUTE, "mount_all -v")]),
+        ("if a; then b; else c; fi", [(Phase.EXECUTE, "b"), (Phase.EXECUTE, "c")]),
+        ("for x in 1 2; do touch $x; done", [(Phase.EXECUTE, "touch $x")]),
+        ("case $1 in a) b;; *) c;; esac", [(Phase.EXECUTE, "b"), (Phase.EXECUTE, "c")]),
+        ("[ -f x ] && systemctl restart y", [(Phase.EXECUTE, "systemctl restart y")]),
+        ("setup() { useradd x; }\nsetup", [(Phase.EXECUTE, "useradd x")]),
+        ("( cd /x && make )", [(Phase.EXECUTE, "make")]),
+        ("a && echo x >>f", [(Phase.APPEND, "echo x >>f")]),
+    ],
+)
+def test_a_statement_whose_meaning_is_known_becomes_a_step(text, expected):
+    assert phases(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x=1; export y=2; cd /; set -e; umask 077; : ; true",
+        "if systemctl is-active x; then :; fi",
+        "x=$(hostname)",
+        "while ! id slurm; do sleep 1; done",
+        "until [ -e /x ]; do touch /tmp/y; done",
+        "sleep 3",
+        "systemctl is-active x\ncase $? in 0) :;; esac",
+        "ready() { systemctl is-active x; }\nif ready; then :; fi",
+        "list() { ls /etc; }\nx=$(list)",
+        "echo a >&2",
+        "echo a >>$(hostname)",
+        "read x </etc/y",
+        "$(which x) a",
+        "! mountpoint /x",
+        "trap 'rm x' EXIT",
+    ],
+)
+def test_a_statement_that_may_decide_something_stays_shell(text):
+    assert phases(text) == []
+    assert instrumented(text).text == text.encode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "alias x=y\nx",
+        "a | b; echo ${PIPESTATUS[0]}",
+        "echo $_",
+        "export -f x",
+        "printf() { :; }\necho a >>b",
+        "cat <<A <<B\n1\nA\n2\nB\n",
+    ],
+)
+def test_a_program_that_would_see_the_verbs_is_run_whole(text):
+    result = instrumented(text)
+    assert result.whole
+    assert result.text == text.encode()
+
+
+def test_a_function_that_is_also_called_in_a_pipeline_is_left_alone():
+    assert phases("f() { systemctl restart x; }\nf\nf | cat") == [(Phase.EXECUTE, "f | cat")]
+
+
+def test_a_function_named_in_a_trap_is_left_alone():
+    assert phases("clean() { rm -rf /x; }\ntrap clean EXIT") == []
+
+
+def test_what_stands_behind_a_program_in_a_list_is_not_skipped_alone():
+    """``systemctl stop x && COPY a b && systemctl start x``: stop runs always, so start must."""
+    text = COPY + "systemctl stop x && COPY a b && systemctl start x"
+    assert [phase for phase, _ in phases(text)] == [Phase.COPY]
+
+
+def test_copy_in_a_condition_is_native_and_keeps_its_status():
+    assert b"if __na_cp 0 COPY a b; then" in instrumented(COPY + "if COPY a b; then :; fi").text
+
+
+def test_lines_and_line_numbers_stay():
+    text = COPY + RUN + "\n# c\nCOPY a b\n\ncat <<E >>x\n1\n2\nE\nRUN y \\\n  z\n"
+    result = instrumented(text)
+    assert result.text.count(b"\n") == text.count("\n")
+    for statement in result.statements:
+        assert statement.text.split()[0] in text.splitlines()[statement.line - 1]
+
+
+def test_equal_statements_have_different_keys_that_do_not_depend_on_the_line():
+    first, second = instrumented("touch x\ntouch x\n").statements
+    assert first.key != second.key
+    assert instrumented("# moved\n\ntouch x\ntouch x\n").statements[1].key == second.key
+
+
+def test_the_loggers_of_a_run_function_become_verbs_and_its_variables_stay():
+    text = instrumented(RUN + "RUN x").text.decode()
+    assert '__na_log -t postscripts "Running $*..."' in text
+    assert '__na_run "$@"' in text
+    assert "code=$?" in text
+
+
+def test_a_logger_that_reads_its_input_stays_a_program():
+    text = 'RUN() { logger -t x <<E\nhi\nE\n "$@"; }\nRUN y'
+    assert b"__na_log" not in instrumented(text).text
