@@ -11,7 +11,7 @@ SHELL_PROGRAMS = $(shell git grep -lE '^\#! ?/.*\b(sh|bash|dash)( |$$)' -- .ci b
 	':!*.py' ':!*.md')
 
 .DEFAULT_GOAL := help
-.PHONY: help check test vm-test demo bench format wheel lock clean venv run-programs test-programs
+.PHONY: help check shellcheck test vm-test demo bench format wheel lock clean venv run-programs test-programs
 
 help: ## say what each target does
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -20,7 +20,12 @@ check: test-programs ## ruff, formatting, mypy, import contract, shellcheck
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy testbed demo bench/no-news conftest.py
+	$(BIN)/mypy vm-tests
 	$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory shellcheck
+
+shellcheck:
 	shellcheck $(SHELL_PROGRAMS)
 
 test: test-programs ## every test this machine can run; the last line counts passed, failed, skipped

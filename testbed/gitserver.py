@@ -117,6 +117,11 @@ class GitServer:
             self._sshd.wait()
             self._sshd = None
 
+    def admit(self, public_key: str) -> None:
+        """Let the holder of that key fetch, too."""
+        with (self.directory / "authorized_keys").open("a") as keys:
+            keys.write(r'restrict,command="git-shell -c \"$SSH_ORIGINAL_COMMAND\"" ' + public_key)
+
     def freeze(self) -> None:
         """Let connections be made and nobody answer, until it is stopped."""
         assert self._sshd is not None
@@ -166,9 +171,7 @@ class GitServer:
         run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "key"], cwd=self.directory)
         encrypt = "openssl enc -aes-256-cbc -a -salt -pbkdf2 -in key -out key.enc -pass file:password"
         run(encrypt.split(), cwd=self.directory)
-        only_git = r'restrict,command="git-shell -c \"$SSH_ORIGINAL_COMMAND\""'
-        public = (self.directory / "key.pub").read_text()
-        (self.directory / "authorized_keys").write_text(f"{only_git} {public}")
+        self.admit((self.directory / "key.pub").read_text())
 
     def _make_repository(self) -> None:
         self.work.mkdir()

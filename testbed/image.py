@@ -12,31 +12,20 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
+from testbed.documents import commands
 from testbed.programs import run
 
 PROJECT = Path(__file__).resolve().parent.parent
 SUITE = "bookworm"
 PYTHON, GLIBC_MINOR = "3.11", 36  # the suite's own
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-PREFIX = "/usr/lib/nodeagent"
-PACKAGES = (
-    *("systemd", "systemd-sysv", "dbus", "python3", "python3-venv", "openssh-server", "rsync", "procps", "busybox"),
-    *("gcc", "libc6-dev", "libsystemd-dev", "pkg-config", "python3-dev"),  # systemd-python comes as source only
-)
-INSTALL_LIBRARIES = (
-    f"python3 -m venv {PREFIX}",
-    f"{PREFIX}/bin/pip install --no-index --find-links /run/wheels --require-hashes -r /run/requirements/build.txt",
-    f"{PREFIX}/bin/pip install --no-index --find-links /run/wheels --no-build-isolation --require-hashes"
-    " -r /run/requirements/runtime.txt",
-)
-INSTALL_WHEEL = (
-    f"{PREFIX}/bin/pip install --no-index --no-deps /run/dist/nodeagent-*.whl",
-    f"ln -s {PREFIX}/bin/nodeagent /usr/sbin/nodeagent",
-    f"systemd-sysusers {PREFIX}/lib/sysusers.d/nodeagent.conf",
-    f"systemctl enable {PREFIX}/lib/systemd/system/nodeagent.service",
-)
+NODE_PACKAGES = "systemd systemd-sysv dbus python3 python3-venv openssh-server openssl rsync procps busybox"
+BUILD_PACKAGES = "gcc libc6-dev libsystemd-dev pkg-config python3-dev"  # systemd-python comes as source only
+PACKAGES = f"{NODE_PACKAGES} {BUILD_PACKAGES}".split()
+NO_INDEX = "export PIP_NO_INDEX=1 PIP_FIND_LINKS=/run/wheels PIP_DISABLE_PIP_VERSION_CHECK=1"
 
 
 def cache_directory() -> Path:
@@ -47,24 +36,18 @@ def layers(scratch: Path) -> list[Path]:
     """The directories to stack, topmost first; ``scratch`` takes the wheel's own layer."""
     requirements = b"".join((PROJECT / "requirements" / name).read_bytes() for name in ("build.txt", "runtime.txt"))
     system_id = _digest(SUITE, *PACKAGES)
-    library_id = _digest(system_id, requirements, *INSTALL_LIBRARIES)
+    install_libraries, install_wheel = _install_commands()
+    wheels_id = _digest(PYTHON, requirements)
+    library_id = _digest(system_id, wheels_id, install_libraries)
     with _locked(cache_directory()) as cache:
         system = _kept(cache, "system", system_id, _bootstrap)
-        wheels = _kept(cache, "wheels", library_id, _download)
-
-        def install_libraries(target: Path) -> None:
-            _install(
-                [system],
-                target,
-                INSTALL_LIBRARIES,
-                {"/run/wheels": wheels, "/run/requirements": PROJECT / "requirements"},
-            )
-
-        libraries = _kept(cache, "libraries", library_id, install_libraries)
+        wheels = _kept(cache, "wheels", wheels_id, _download)
+        install = partial(_install, [system], install_libraries, {"wheels": wheels})
+        libraries = _kept(cache, "libraries", library_id, install)
     dist, product = scratch / "dist", scratch / "product"
     run([sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", dist, PROJECT])
     product.mkdir()
-    _install([libraries, system], product, INSTALL_WHEEL, {"/run/dist": dist})
+    _install([libraries, system], install_wheel, {"dist": dist}, product)
     return [product, libraries, system]
 
 
@@ -118,19 +101,33 @@ def _download(target: Path) -> None:
         run([sys.executable, "-m", "pip", "download", *fits, *binary, *platforms, "-r", requirements], timeout=600)
 
 
-def _install(lower: Sequence[Path], target: Path, commands: Sequence[str], bind: dict[str, Path]) -> None:
-    """Run the commands in the stacked system; what they change is left in ``target``. No network is there."""
+def _install_commands() -> tuple[str, str]:
+    """README's commands, cut where they begin to speak of the wheel."""
+    libraries: list[str] = []
+    wheel: list[str] = []
+    for line in commands("README.md", "install").splitlines():
+        (wheel if wheel or "dist/" in line else libraries).append(line)
+    return "\n".join(libraries), "\n".join(wheel)
+
+
+def _install(lower: Sequence[Path], script: str, bind: dict[str, Path], target: Path) -> None:
+    """Run the commands in the stacked system; what they change is left in ``target``. No network is there.
+
+    They run in ``/run``, where they find ``requirements`` and the directories in ``bind``.
+    """
     work, root = target.with_name(target.name + ".work"), target.with_name(target.name + ".root")
     for directory in (work, root):
         directory.mkdir(exist_ok=True)
-    script = [
+    mounts = [
         f"mount -t overlay overlay -o lowerdir={':'.join(map(str, lower))},upperdir={target},workdir={work} {root}",
         f"mount -t proc proc {root}/proc",
         f"mount -t tmpfs tmpfs {root}/run",
-        *(f"mkdir {root}{at} && mount --bind {source} {root}{at}" for at, source in bind.items()),
-        f'exec env -i PATH="{PATH}" HOME=/root chroot {root} sh -exc "$1"',
     ]
+    for name, source in {"requirements": PROJECT / "requirements", **bind}.items():
+        mounts += [f"mkdir {root}/run/{name}", f"mount --bind {source} {root}/run/{name}"]
+    enter = f'exec env -i PATH="{PATH}" HOME=/root chroot {root} sh -exc "$1"'
     namespaces = ("unshare", "--mount", "--net", "--pid", "--fork", "--kill-child")
-    run([*namespaces, "sh", "-ec", "\n".join(script), "sh", "\n".join(commands)], timeout=600)
+    inside = "\n".join(["cd /run", NO_INDEX, script])
+    run([*namespaces, "sh", "-ec", "\n".join([*mounts, enter]), "sh", inside], timeout=600)
     for leftover in (work, root):
         shutil.rmtree(leftover)

@@ -1,0 +1,151 @@
+"""What holds for the project as a whole: its linters, its documents, its pinned dependencies."""
+
+import re
+import shutil
+import subprocess  # noqa: TID251 - linters are programs
+import sys
+from pathlib import Path
+
+import pytest
+
+from testbed import documents
+
+PROJECT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+DOCUMENTS = [
+    "README.md",
+    "HACKING.md",
+    "CHANGELOG.md",
+    "docs/architecture.md",
+    "docs/spec.md",
+    "examples/compute-configs/README.md",
+]
+
+# Every block of commands in the documents, and what runs it.
+RUN_BY = {
+    ("README.md", "try"): "tests/integration/test_demo.py",  # and `make test` is what runs this
+    ("README.md", "install"): "testbed/image.py",
+    ("README.md", "configure"): "vm-tests/test_readme.py",
+    ("README.md", "look"): "vm-tests/test_readme.py",
+    ("README.md", "apply"): "vm-tests/test_readme.py",
+    ("HACKING.md", "targets"): "tests/unit/test_project.py",
+    ("HACKING.md", "bench"): "tests/integration/test_bench.py",
+    ("examples/compute-configs/README.md", "both"): "vm-tests/test_readme.py",
+}
+
+
+def text_of(path: str) -> str:
+    return (PROJECT / path).read_text()
+
+
+def tracked(*patterns: str) -> list[str]:
+    listing = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *patterns],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [path for path in listing.stdout.splitlines() if (PROJECT / path).is_file()]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("ruff", "check", "."),
+        ("ruff", "format", "--check", "."),
+        ("mypy",),
+        ("lint-imports",),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.timeout(300)
+def test_the_linters_have_nothing_to_say(command: tuple[str, ...]) -> None:
+    if not (BIN / command[0]).exists():
+        pytest.skip(f"needs {command[0]} beside the interpreter")
+    result = subprocess.run([BIN / command[0], *command[1:]], cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_shellcheck_has_nothing_to_say_about_our_shell_programs() -> None:
+    if shutil.which("shellcheck") is None:
+        pytest.skip("needs shellcheck")
+    recipe = subprocess.run(
+        ["make", "--dry-run", "--no-print-directory", "shellcheck"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    assert "scripts/bootstrap" in recipe
+    assert "examples/compute-configs/post.sh" in recipe
+    result = subprocess.run(["sh", "-c", recipe], cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_each_block_of_commands_is_run_by_a_test(document: str) -> None:
+    for name, language, text in documents.blocks(document):
+        if language != "sh":
+            continue
+        assert name is not None, f"{document}: a block of commands has no name:\n{text}"
+        runner = RUN_BY[document, name]
+        assert (PROJECT / runner).is_file()
+        assert f'"{name}"' in text_of(runner), f"{runner} does not run {name} of {document}"
+
+
+def test_no_document_names_a_block_that_is_gone() -> None:
+    there = {(document, name) for document in DOCUMENTS for name, _, _ in documents.blocks(document) if name}
+    assert there == set(RUN_BY)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_links_between_documents_lead_somewhere(document: str) -> None:
+    for target in re.findall(r"\]\(([^)#]+)", text_of(document)):
+        if "://" not in target:
+            assert (PROJECT / document).parent.joinpath(target).exists(), target
+
+
+@pytest.mark.parametrize(
+    ("document", "name"), [("README.md", "try"), ("HACKING.md", "targets"), ("HACKING.md", "bench")]
+)
+def test_each_make_target_that_a_document_names_exists(document: str, name: str) -> None:
+    targets = re.findall(r"^make ([a-z-]+)", documents.commands(document, name), re.M)
+    assert targets
+    for target in targets:
+        assert re.search(rf"^{target}:.*## ", text_of("Makefile"), re.M), target
+
+
+def test_make_help_names_every_target_that_hacking_names() -> None:
+    told = subprocess.run(["make", "help"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    for target in re.findall(r"^make ([a-z-]+)", documents.commands("HACKING.md", "targets"), re.M):
+        assert re.search(rf"^{target} ", told, re.M), target
+
+
+def test_ci_calls_make_check_and_test_and_nothing_else() -> None:
+    commands = [line for line in text_of(".ci/run").splitlines() if line and not line.startswith("#")]
+    assert commands == ["set -euo pipefail", 'cd "$(dirname "$0")/.."', "exec make check test"]
+
+
+@pytest.mark.parametrize("name", ["runtime", "build", "dev"])
+def test_requirements_are_pinned_with_hashes_and_name_no_index(name: str) -> None:
+    text = text_of(f"requirements/{name}.txt")
+    assert "://" not in text
+    assert not re.search(r"^--(?!hash)", text, re.M)
+    pins = re.findall(r"^([a-z0-9-]+)==\S+ \\\n    --hash=sha256:", text, re.M)
+    assert pins
+    assert len(pins) == len(re.findall(r"^[^\s#]", text, re.M))
+
+
+def test_no_file_names_a_place_that_only_one_machine_has() -> None:
+    own = re.compile(rf"{re.escape(str(PROJECT.parent))}/|/home/|file:///")
+    for path in tracked(":!tests/fixtures", ":!examples", ":!vm-tests", ":!LICENSE"):
+        if path == "tests/unit/test_project.py":
+            continue
+        found = own.search((PROJECT / path).read_text(errors="replace"))
+        assert found is None, f"{path}: {found.group() if found else ''}"
+
+
+def test_the_package_itself_has_no_module_named_after_nothing() -> None:
+    nothing = {"utils", "util", "helpers", "common", "misc", "base"}
+    assert not [path for path in tracked("nodeagent", "testbed") if Path(path).stem in nothing]
