@@ -29,6 +29,8 @@ from nodeagent.source import address, known_hosts
 
 FETCHED = "refs/nodeagent/fetched"
 
+_configured: list[tuple[Path, float, float]] = []  # what libgit2, which has one set of settings a process, was told
+
 _CONFIGURATIONS = (
     enums.ConfigLevel.PROGRAMDATA,
     enums.ConfigLevel.SYSTEM,
@@ -53,13 +55,17 @@ _FROM_THE_NETWORK = (LIBGIT2.GIT_ERROR_NET, LIBGIT2.GIT_ERROR_SSH, LIBGIT2.GIT_E
 
 
 def configure(home: Path, connect_timeout: float, timeout: float) -> None:
-    """Set up libgit2 for this process; call it before anything else here.
+    """Set up libgit2 for this process and those that it forks, unless it is; call it before anything else here.
 
     Args:
         home: the directory whose ``.ssh/known_hosts`` holds the pinned host keys.
         connect_timeout: seconds, to connect.
         timeout: seconds without a byte from the server.
     """
+    wanted = (home, connect_timeout, timeout)
+    if _configured == [wanted]:
+        return
+    _configured[:] = [wanted]
     settings = pygit2.settings
     for level in _CONFIGURATIONS:
         settings.search_path[level] = ""  # the node's own git configuration is none of ours, and may be unreadable
@@ -94,8 +100,10 @@ class Store:
     def anew(cls, path: Path) -> "Store":
         """Throw away what is there and make an empty store."""
         try:
-            if path.exists():
+            if path.is_dir():
                 shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
             return cls(path, pygit2.init_repository(str(path), bare=True))
         except (OSError, pygit2.GitError) as error:
             raise StoreUnusable(
@@ -117,11 +125,13 @@ class Store:
         return FETCHED not in self._repository.references
 
     def is_ancestor(self, old: str, new: str) -> bool:
-        """Tell whether the new commit is the old one, or descends from it, as far as the store's history goes.
+        """Tell whether the new commit descends from the old one, or is it, as far as the store's history goes.
 
         Raises:
             StoreUnusable: a commit of the history cannot be read.
         """
+        if not self.has(old):
+            return False
         with self._reading():
             return old == new or self._repository.descendant_of(pygit2.Oid(hex=new), pygit2.Oid(hex=old))
 

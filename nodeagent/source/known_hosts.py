@@ -62,9 +62,8 @@ def narrow(source: Path, home: Path, address: Address) -> None:
     target = home / ".ssh" / "known_hosts"
     stamp = f"# {address} {_identity(source)}\n"
     try:
-        with target.open() as stream:
-            if stream.readline() == stamp:
-                return
+        if target.read_bytes().startswith(stamp.encode()):
+            return
     except FileNotFoundError:
         target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     text = source.read_text(errors="replace") if source.exists() else ""

@@ -1,5 +1,6 @@
 """One poll, in a child of its own: ask the server whether the branch moved, and fetch what is new."""
 
+import contextlib
 import functools
 import os
 import pwd
@@ -45,6 +46,16 @@ def prepare(config: Config) -> None:
         found = os.lstat(directory)
     if os.geteuid() == 0 and (found.st_uid, found.st_gid) != (user.pw_uid, user.pw_gid):
         _give(directory, user)
+
+
+def warm(config: Config) -> None:
+    """Do once, in the process that forks the polls, what each of them would else do again: it saves 1 ms of CPU a poll.
+
+    No network, no secret, nothing that changes the node; an error shows itself in the poll.
+    """
+    git.configure(home_path(config), config.source.connect_timeout, config.source.timeout)
+    with contextlib.suppress(NodeagentError):
+        account(config.source.user)
 
 
 def poll(

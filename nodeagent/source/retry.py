@@ -1,6 +1,7 @@
 """How to try again: exponential back-off with full jitter, that ends at once when the agent has to stop."""
 
 import threading
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -36,23 +37,32 @@ def attempts(
         TransientError: the last attempt's, when there is no further one.
         NodeagentError: any other error of the job, at once.
     """
-    last: list[TransientError] = []
+    began = time.monotonic()
+    try:
+        return job()  # most jobs succeed, and save the machinery below (0.7 ms of CPU in a forked child)
+    except TransientError as error:
+        last = error
+    told = False
 
     def before_sleep(state: tenacity.RetryCallState) -> None:
+        nonlocal last
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, TransientError):
-            last[:] = [error]
+            last = error
             on_failure(state.attempt_number, error, state.upcoming_sleep)
 
     def attempt() -> T:
-        if last and stop.is_set():  # tenacity looks at the event only after an attempt
-            raise last[0]
+        nonlocal told
+        if not told or stop.is_set():  # the first failure was above; tenacity asks for the event only after an attempt
+            told = True
+            raise last
         return job()
 
+    patience = give_up_after - (time.monotonic() - began)
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(TransientError),
         wait=tenacity.wait_random_exponential(multiplier=FIRST_WAIT, max=longest_wait),
-        stop=tenacity.stop_any(tenacity.stop_when_event_set(stop), tenacity.stop_before_delay(give_up_after)),
+        stop=tenacity.stop_any(tenacity.stop_when_event_set(stop), tenacity.stop_before_delay(patience)),
         sleep=tenacity.sleep_using_event(stop),
         before_sleep=before_sleep,
         reraise=True,

@@ -5,6 +5,7 @@ Runs as root in the fetch worker, before it gives up its privileges.
 
 import contextlib
 import os
+import stat
 from pathlib import Path
 
 from nodeagent.config import Config
@@ -12,6 +13,7 @@ from nodeagent.errors import InsecureStorage, KeyFileInvalid
 from nodeagent.source import deploy_key, storage
 from nodeagent.source.password import read_password
 
+DIRECTORY = "private"  # below paths.runtime
 PREFIX = "deploy_key."
 
 
@@ -33,10 +35,11 @@ def unlock(config: Config, credentials_directory: Path | None) -> bytes:
             f"{config.source.key}: cannot be read: {error.strerror}: put the encrypted deploy key there, "
             "or set source.key"
         ) from error
-    directory = _private_directory(config.paths.runtime)
-    kept = directory / f"{PREFIX}{found.st_ino}-{found.st_size}-{found.st_mtime_ns}-{found.st_ctime_ns}"
+    name = f"{PREFIX}{found.st_ino}-{found.st_size}-{found.st_mtime_ns}-{found.st_ctime_ns}"
+    kept = config.paths.runtime / DIRECTORY / name
     with contextlib.suppress(FileNotFoundError):
         return kept.read_bytes()
+    _make_private_directory(config.paths.runtime)
     try:
         data = config.source.key.read_bytes()
     except OSError as error:
@@ -49,28 +52,25 @@ def unlock(config: Config, credentials_directory: Path | None) -> bytes:
 
 def forget(runtime: Path) -> None:
     """Remove every decrypted key."""
-    for old in (runtime / "private").glob(f"{PREFIX}*"):
+    for old in (runtime / DIRECTORY).glob(f"{PREFIX}*"):
         old.unlink(missing_ok=True)
 
 
-def _private_directory(runtime: Path) -> Path:
-    directory = runtime / "private"
-    try:
-        found = os.lstat(directory)
-    except FileNotFoundError:
-        runtime.mkdir(mode=0o755, parents=True, exist_ok=True)
+def _make_private_directory(runtime: Path) -> None:
+    directory = runtime / DIRECTORY
+    runtime.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
         directory.mkdir(mode=0o700)
-        found = os.lstat(directory)
-    if not storage.is_memory(directory):
-        raise InsecureStorage(
-            f"{directory}: lies on a disk, which would keep the deploy key: paths.runtime must be on a tmpfs (/run)"
-        )
-    if found.st_mode != 0o40700 or found.st_uid != os.geteuid():
+    found = directory.lstat()
+    if found.st_mode != stat.S_IFDIR | 0o700 or found.st_uid != os.geteuid():
         raise InsecureStorage(
             f"{directory}: must be a directory of mode 0700 that belongs to user {os.geteuid()}: remove it, "
             "nodeagent makes it anew"
         )
-    return directory
+    if not storage.is_memory(directory):
+        raise InsecureStorage(
+            f"{directory}: lies on a disk, which would keep the deploy key: paths.runtime must be on a tmpfs (/run)"
+        )
 
 
 def _keep(kept: Path, key: bytes) -> None:
