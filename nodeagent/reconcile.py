@@ -78,7 +78,9 @@ def apply_directory(
         due = policy.evaluation(now)
         assert isinstance(due, policy.Due), "an evaluation that is asked for takes place"
         job = Job(directory=directory, revision=revision, due=due, retry=wishes.retry, boot=now.boot)
-        return evaluate(job, connection=connection, source=source, settings=settings, reporter=reporter, stop=stop)
+        done = evaluate(job, connection=connection, source=source, settings=settings, reporter=reporter, stop=stop)
+        source.settle(tree.of_directory(directory))
+        return done
 
 
 class _Cycle:

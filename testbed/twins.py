@@ -93,4 +93,4 @@ def run(layer: Path, repository: Path, command: str, *, start: Path | None = Non
 
 def nodeagent(*words: str) -> str:
     """The command line that starts nodeagent in a copy."""
-    return shlex.join([sys.executable, "/tmp/tmain.py", *words])
+    return shlex.join([sys.executable, "-m", "nodeagent", *words])

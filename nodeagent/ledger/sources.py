@@ -122,6 +122,10 @@ class Source:
         )
         return [row[0] for row in rows]
 
+    def settle(self, tree: str) -> None:
+        """Take a tree that the evaluation's own steps have changed (``chmod +x postscripts/*``) for the one it had."""
+        self._connection.execute("UPDATE source SET tree = ? WHERE id = ?", (tree, self.id))
+
     def finish(
         self,
         number: int,

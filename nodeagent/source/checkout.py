@@ -42,6 +42,11 @@ class Checkout:
         """The id of its tree (hex), or empty."""
         return self._record.tree
 
+    @property
+    def items(self) -> Mapping[str, Item]:
+        """What the tree holds, by path."""
+        return {name: place.item for name, place in self._record.places.items()}
+
     def intact(self, tree: str) -> bool:
         """Tell whether the checkout holds this tree, and nobody touched it since :meth:`install` or :meth:`settle`."""
         known = self._record

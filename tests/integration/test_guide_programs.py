@@ -5,12 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from testbed import twins
 
 FIXTURES = twins.PROJECT / "tests" / "fixtures"
-
-# Directories that stood there before keep their mode and owner: git records none for them (docs/spec.md).
-KEPT_DIRECTORIES: set[str] = {"/etc/default", "/etc/slurm", "/root"}
 
 
 @pytest.fixture(params=["guide", "template"])
@@ -27,7 +25,7 @@ def program(request, repository):
 
 
 def applied(*words: str) -> str:
-    return twins.nodeagent("apply", "--repo", "/repo", "--json", *words)
+    return twins.nodeagent("apply", "--repo", "/repo", "--state", "/run/state", "--json", *words)
 
 
 def result(left: twins.Left) -> dict:
@@ -42,7 +40,7 @@ def test_apply_leaves_file_for_file_what_the_plain_shell_leaves(program: Path, t
         for path in plain.tree.keys() | ours.tree.keys()
         if plain.tree.get(path) != ours.tree.get(path)
     }
-    assert {path: pair for path, pair in differing.items() if path not in KEPT_DIRECTORIES} == {}
+    assert differing == {}
     assert len(plain.tree) > 20
     programs = [line for line in ours.stubs if not line.startswith("logger")]
     assert programs == [line for line in plain.stubs if not line.startswith("logger")]

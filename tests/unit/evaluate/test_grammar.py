@@ -1,0 +1,65 @@
+"""The places where the grammar's tree is put right."""
+
+from nodeagent.evaluate.grammar import AndOr, Command, Compound, Opaque, Pipeline, parse
+
+
+def only(text):
+    ((node, _),) = parse(text.encode()).block.items
+    return node
+
+
+def test_a_redirection_behind_a_list_belongs_to_its_last_command():
+    node = only("a && echo x >>f")
+    assert isinstance(node, AndOr)
+    first, last = node.operands
+    assert isinstance(first, Command)
+    assert first.redirects == ()
+    assert isinstance(last, Command)
+    assert [r.operator for r in last.redirects] == [">>"]
+
+
+def test_words_behind_a_redirection_are_arguments():
+    node = only("echo >>f x y")
+    assert isinstance(node, Command)
+    assert [w.literal for w in node.words] == ["echo", "x", "y"]
+
+
+def test_a_here_doc_s_statement_ends_on_its_own_line():
+    text = "cat <<E >>f # note\nbody\nE\nnext"
+    node, _ = parse(text.encode()).block.items[0]
+    assert text[node.start : node.end] == "cat <<E >>f"
+
+
+def test_what_follows_a_here_doc_on_its_line_makes_it_opaque():
+    for text in ("cat <<E | tee x\nhi\nE\n", "cat >f <<E && foo\nhi\nE\n"):
+        node = only(text)
+        assert isinstance(node, Opaque)
+        assert not node.known
+
+
+def test_an_error_names_its_line():
+    assert parse(b"a\nb\nif true; then\n").error_line is not None
+    assert parse(b"cat <<A <<B\n1\nA\n2\nB\n").error_line == 1
+
+
+def test_a_reserved_word_as_a_command_means_that_the_tree_is_wrong():
+    assert parse(b"a\nif x; then\n:\nfi; done\n").error_line is not None
+
+
+def test_hostile_depth_is_no_error_of_ours():
+    assert parse(b"( " * 5000 + b"a" + b" )" * 5000).error_line is not None
+
+
+def test_conditions_and_bodies_are_told_apart():
+    node = only("if a; then b; elif c; then d; else e; fi")
+    assert isinstance(node, Compound)
+    assert [len(b.items) for b in node.conditions] == [1, 1]
+    assert [len(b.items) for b in node.bodies] == [1, 1, 1]
+
+
+def test_a_pipeline_keeps_its_redirection_at_the_last_part():
+    node = only("a | b >f")
+    assert isinstance(node, Pipeline)
+    last = node.parts[-1]
+    assert isinstance(last, Command)
+    assert last.redirects
