@@ -52,16 +52,14 @@ def stub(commands: Sequence[str]) -> None:
 
 def changes() -> Iterator[tuple[str, Path]]:
     """How the sandbox's ``/`` differs from the machine's: ``A`` added, ``M`` changed, ``D`` removed; in path order."""
-    for top, directories, files in os.walk(UPPER):
-        directories.sort()
-        for name in sorted(files + [d for d in directories if (Path(top) / d).is_symlink()]):
-            entry = Path(top) / name
-            status = entry.lstat()
-            path = entry.relative_to(UPPER)
-            if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:  # overlayfs marks a removal so
-                yield "D", Path("/") / path
-            else:
-                yield ("M" if os.path.lexists(LOWER / path) else "A"), Path("/") / path
+    entries = (Path(top) / name for top, directories, files in os.walk(UPPER) for name in (*directories, *files))
+    for entry in sorted(entry for entry in entries if entry.is_symlink() or not entry.is_dir()):
+        status = entry.lstat()
+        path = entry.relative_to(UPPER)
+        if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:  # overlayfs marks a removal so
+            yield "D", Path("/") / path
+        else:
+            yield ("M" if os.path.lexists(LOWER / path) else "A"), Path("/") / path
 
 
 def _build(base: Path, host_name: str) -> None:
