@@ -239,11 +239,13 @@ class Failure:
 class PollOutcome:
     """What the fetch worker found. ``commit`` is the newest one that the store holds whole, or empty.
 
-    ``moved``: the remote's ref differed from the commit the worker was told, and was fetched.
+    ``moved``: the remote's ref differed from the commit the worker was told, and was fetched. ``quiet``: the node was
+    settled, and every destination still looks as it was left, so that only a new commit is a reason to apply.
     """
 
     commit: str
     moved: bool
+    quiet: bool = False
     failure: Failure | None = None
 
 

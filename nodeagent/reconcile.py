@@ -8,7 +8,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,7 +17,7 @@ from nodeagent.config import Config, FirstStart
 from nodeagent.errors import NodeagentError, TransientError
 from nodeagent.evaluate import policy
 from nodeagent.evaluation import Job, Settings, evaluate
-from nodeagent.ledger import database, destinations
+from nodeagent.ledger import database, destinations, watch
 from nodeagent.ledger.sources import Source
 from nodeagent.model import ApplyOutcome, Evaluation, Failure, Mode, Notice, PollOutcome, Reporter, Revision
 from nodeagent.source import poll as source_poll
@@ -41,9 +41,11 @@ class Wishes:
 
 
 def poll(config: Config, current: str, stop: threading.Event, reporter: Reporter) -> PollOutcome:
-    """Look at the remote and fetch what is new; gives up root in this process."""
+    """Look at the node and at the remote, and fetch what is new; gives up root in this process."""
+    quiet = watch.is_quiet(config.paths.runtime, node.boot_id())
     directory = os.environ.get("CREDENTIALS_DIRECTORY")
-    return source_poll.poll(config, current, stop, reporter, Path(directory) if directory else None)
+    found = source_poll.poll(config, current, stop, reporter, Path(directory) if directory else None)
+    return replace(found, quiet=quiet)
 
 
 def apply_cycle(
@@ -101,12 +103,12 @@ class _Cycle:
         self._reporter = reporter
 
     def run(self, commit: str, wishes: Wishes) -> ApplyOutcome:
-        state = self._source.state()
+        config, state = self._config, self._source.state()
         if state is None and self._decide(Revision(ref="", commit="", tree=""), 0, wishes) is policy.NotDue.OBSERVE:
             return ApplyOutcome(mode=Mode.OBSERVING, attempted="", applied="", ready=False)
         failure: Failure | None = None
         revision = Revision(
-            ref=self._config.source.ref,
+            ref=config.source.ref,
             commit=state.commit if state else "",
             tree=state.tree if state else "",
         )
@@ -116,16 +118,25 @@ class _Cycle:
             except NodeagentError as error:
                 failure = _failure(error)
         if not revision.commit:
-            return self._outcome(None, 0, failure)
-        drifted = list(destinations.drift(self._connection, self._source.id)) if state else []
-        due = self._decide(revision, len(drifted), wishes)
+            return self._outcome(None, destinations.NOTHING, failure)
+        found = destinations.sweep(self._connection, self._source.id) if state else destinations.NOTHING
+        due = self._decide(revision, len(found.drifted), wishes)
         if isinstance(due, policy.NotDue):
-            return self._outcome(None, len(drifted), failure)
+            self._keep_watch(found, settled=failure is None)
+            return self._outcome(None, found, failure)
+        watch.remove(config.paths.runtime)
         try:
             done = self._evaluate(revision, due, wishes)
         except NodeagentError as error:
-            return self._outcome(None, len(drifted), _failure(error))
-        return self._outcome(done, len(drifted), failure)
+            return self._outcome(None, found, _failure(error))
+        left = destinations.sweep(self._connection, self._source.id)
+        self._keep_watch(left, settled=failure is None and done.finished)
+        return self._outcome(done, found, failure)
+
+    def _keep_watch(self, found: destinations.Sweep, *, settled: bool) -> None:
+        """Let the following cycles be content with a look at the destinations, if nothing is left to be done."""
+        if settled and not found.drifted:
+            watch.write(self._config.paths.runtime, node.boot_id(), found.settled)
 
     def _decide(self, revision: Revision, drifted: int, wishes: Wishes) -> policy.Due | policy.NotDue:
         now = _situation(self._source, revision, drifted=drifted, wishes=wishes, first_start=self._config.first_start)
@@ -178,7 +189,7 @@ class _Cycle:
         checkout = Checkout(self._config.source.checkout, self._config.paths.state)
         return checkout.commit == commit and checkout.intact(checkout.tree)
 
-    def _outcome(self, done: Evaluation | None, drifted: int, failure: Failure | None) -> ApplyOutcome:
+    def _outcome(self, done: Evaluation | None, found: destinations.Sweep, failure: Failure | None) -> ApplyOutcome:
         state = self._source.state()
         return ApplyOutcome(
             mode=Mode.APPLYING,
@@ -189,7 +200,7 @@ class _Cycle:
             failed_steps=state.failed if state else (),
             pending=state.pending if state else (),
             destinations=destinations.count(self._connection, self._source.id) if state else 0,
-            drifted=drifted,
+            drifted=len(found.drifted),
             failure=failure,
         )
 

@@ -1,13 +1,13 @@
 """The destinations: who put them there, how they were left, what stood there before.
 
 :class:`View` is the ledger as the native verbs see it in one evaluation (:class:`nodeagent.model.Destinations`);
-:func:`drift` compares the node with what the last evaluation left, by ``lstat`` and, where that differs, by content.
+:func:`sweep` compares the node with what the last evaluation left, by ``lstat`` and, where that differs, by content.
 """
 
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,9 +59,8 @@ class _Row:
             gid=self.left.gid,
         )
 
-    def still_there(self, path: str) -> bool:
+    def still_there(self, path: str, now: Stat | None) -> bool:
         """By the stat; where that differs, by type, owner, mode and content."""
-        now = lstat(path)
         if now is None:
             return False
         if now == self.left:
@@ -90,17 +89,44 @@ def _row(values: Sequence[object]) -> _Row:
     )
 
 
-def drift(connection: Connection, source: int) -> Iterator[str]:
-    """The destinations of a source's last finished evaluation that are no longer as it left them."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """All destinations of a source's last evaluation: those that drifted, and how the others look now."""
+
+    drifted: Sequence[str]
+    settled: Sequence[tuple[bytes, Stat]]
+
+
+NOTHING = Sweep(drifted=(), settled=())
+
+
+def sweep(connection: Connection, source: int) -> Sweep:
+    """Compare the node with what the last evaluation left: by ``lstat``, and by content where that differs."""
+    drifted: list[str] = []
+    settled: list[tuple[bytes, Stat]] = []
     rows = connection.execute(
         f"SELECT path, native_digest, left_digest, {_LEFT} FROM destination"
         " JOIN source ON source.id = destination.source"
         " WHERE source = ? AND evaluation >= last_finished AND left_mode IS NOT NULL",
         (source,),
-    )
+    ).fetchall()
     for path, *values in rows:
-        if not _row(values).still_there(os.fsdecode(path)):
-            yield os.fsdecode(path)
+        row, name = _row(values), os.fsdecode(path)
+        now = lstat(name)
+        if now is None or not row.still_there(name, now):
+            drifted.append(name)
+            continue
+        if now != row.left:  # touched, and yet the same: no need to read it again the next time
+            _remember(connection, path, now)
+        settled.append((path, now))
+    return Sweep(drifted=drifted, settled=settled)
+
+
+def _remember(connection: Connection, path: bytes, now: Stat) -> None:
+    connection.execute(
+        f"UPDATE destination SET ({_LEFT}) = (?, ?, ?, ?, ?, ?, ?) WHERE path = ?",
+        (now.mode, now.uid, now.gid, now.size, now.mtime_ns, now.ctime_ns, now.inode, path),
+    )
 
 
 def count(connection: Connection, source: int) -> int:
@@ -150,7 +176,7 @@ class View:
         if self._scope is Scope.FULL and row.left_digest != row.native_digest:
             return False  # a later step edits it: it is to start from the verb's own text
         if path not in self._still:
-            self._still[path] = row.still_there(path)
+            self._still[path] = row.still_there(path, lstat(path))
         return self._still[path]
 
     def left(self, path: str, wanted: Content) -> Content | None:

@@ -1,0 +1,68 @@
+"""The watch list: how every destination of a settled node looks to ``lstat``, in one small file.
+
+Most cycles find nothing new. For them the fetch worker, while it is still root, compares the list with the node, and
+neither the ledger is opened nor a second worker forked. The list says nothing about content and decides nothing: the
+slightest difference, or no list, means that the apply worker has to look, with the ledger in hand.
+
+The file lies on tmpfs. It begins with the boot id, so that one of an earlier boot does not count, and holds for each
+destination the fields of :class:`nodeagent.model.Stat`, the length of the path, and the path.
+"""
+
+import contextlib
+import os
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+
+from nodeagent.model import Stat
+
+_NAME = "watch"
+_RECORD = struct.Struct("<IIIQqqQI")
+
+
+def write(runtime: Path, boot: str, destinations: Iterable[tuple[bytes, Stat]]) -> None:
+    """Write the list anew."""
+    content = bytearray(boot.encode())
+    for path, s in destinations:
+        fields = (s.mode, s.uid, s.gid, s.size, s.mtime_ns, s.ctime_ns, s.inode)
+        content += _RECORD.pack(*fields, len(path)) + path
+    staged = runtime / f".{_NAME}.new"
+    with open(os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+        file.write(content)
+    staged.rename(runtime / _NAME)
+
+
+def remove(runtime: Path) -> None:
+    """From now on the apply worker has to look."""
+    with contextlib.suppress(FileNotFoundError):
+        (runtime / _NAME).unlink()
+
+
+def is_quiet(runtime: Path, boot: str) -> bool:
+    """Tell whether the node was settled, and every destination still looks as it did then."""
+    try:
+        with open(runtime / _NAME, "rb") as file:
+            content = file.read()
+    except OSError:
+        return False
+    if content[: len(boot)] != boot.encode():
+        return False
+    offset = len(boot)
+    while offset < len(content):
+        *fields, length = _RECORD.unpack_from(content, offset)
+        offset += _RECORD.size + length
+        try:
+            found = os.lstat(content[offset - length : offset])
+        except OSError:
+            return False
+        if fields != [
+            found.st_mode,
+            found.st_uid,
+            found.st_gid,
+            found.st_size,
+            found.st_mtime_ns,
+            found.st_ctime_ns,
+            found.st_ino,
+        ]:
+            return False
+    return True
