@@ -46,7 +46,8 @@ class Cycle:
     """
 
     def __init__(self, plan: Plan, board: Board, selector: selectors.BaseSelector) -> None:
-        self._plan = plan
+        self.plan = plan
+        """May be changed at any time; a worker that has begun goes on by the one before."""
         self._board = board
         self._selector = selector
         self._commit = ""  # the newest one known
@@ -70,16 +71,15 @@ class Cycle:
 
     def begin(self) -> None:
         """An interval has passed."""
-        patience = 0.0 if self._poller else min(PATIENCE, self._plan.schedule.interval / 2)
+        patience = 0.0 if self._poller else min(PATIENCE, self.plan.schedule.interval / 2)
         if not self._applier:
             self._owe(patience)
         if not self._poller:
             self._start_poll()
 
-    def renew(self, plan: Plan) -> None:
-        """Go on with another plan: poll and apply once more by it."""
-        self._plan = plan
-        self._owe(min(PATIENCE, plan.schedule.interval / 2))
+    def renew(self) -> None:
+        """The plan is another one: poll by it now, and apply once more."""
+        self._owe(min(PATIENCE, self.plan.schedule.interval / 2))
         if self._poller:
             self._stale = True
             self._poller.stop(worker.GRACE)
@@ -92,8 +92,9 @@ class Cycle:
         Returns:
             Whether it was an apply worker that has ended.
         """
+        hear = self._board.hear_poll if subject is self._poller else self._board.hear
         for event in subject.advance():
-            self._board.hear(event)
+            hear(event)
         if not subject.done:
             return False
         self._selector.unregister(subject)
@@ -131,7 +132,7 @@ class Cycle:
         self._patience_ends = time.monotonic() + patience
 
     def _start_poll(self) -> None:
-        plan, commit = self._plan, self._commit
+        plan, commit = self.plan, self._commit
         self._stale = False
         try:
             self._poller = worker.start("poll", lambda r, s: plan.poll(commit, r, s), time_limit=plan.poll_limit)
@@ -158,7 +159,7 @@ class Cycle:
         self._owed = self._applier is not None
         if self._owed or self._stopping:
             return
-        plan, commit = self._plan, self._commit
+        plan, commit = self.plan, self._commit
         self._given = commit
         try:
             self._applier = worker.start("apply", lambda r, s: plan.apply(commit, r, s), time_limit=plan.apply_limit)

@@ -50,7 +50,6 @@ class Daemon:
     """
 
     def __init__(self, plan: Plan, setup: Setup, board: Board) -> None:
-        self._plan = plan
         self._setup = setup
         self._board = board
         self._selector = selectors.DefaultSelector()
@@ -105,7 +104,7 @@ class Daemon:
 
     def _schedule(self) -> None:
         wall = time.time()
-        delay = self._plan.schedule.delay(wall)
+        delay = self._cycle.plan.schedule.delay(wall)
         self._tick_at = time.monotonic() + delay
         self._board.scheduled(wall + delay)
 
@@ -129,20 +128,20 @@ class Daemon:
         notify.reloading()
         self._load()
         self._schedule()
-        self._cycle.renew(self._plan)
+        self._cycle.renew()
         self._board.publish()
         notify.ready(self._board.line)
 
     def _load(self) -> None:
         """Take the configuration as it is now, or keep the old one and say so."""
         try:
-            self._plan = self._setup.load()
+            self._cycle.plan = self._setup.load()
         except InvalidConfiguration as error:
             message = f"{error}; the configuration from before stays in force"
             self._board.reloaded(Failure(code=error.code, message=message, transient=False))
         else:
             self._board.reloaded(None)
-            self._board.url = self._plan.url
+            self._board.url = self._cycle.plan.url
 
 
 @contextlib.contextmanager

@@ -48,7 +48,7 @@ class Board:
         self._line = ""
 
     def hear(self, event: Event) -> None:
-        """Pass an event of a worker on."""
+        """Pass an event of an apply worker on."""
         match event:
             case EvaluationStarted(revision=revision):
                 self._facts = replace(self._facts, progress=revision)
@@ -57,6 +57,16 @@ class Board:
             case _:
                 pass
         self._reporter.report(event)
+
+    def hear_poll(self, event: Event) -> None:
+        """Pass an event of a poll worker on. An attempt that failed and will be repeated is a problem like another."""
+        match event:
+            case Notice(code=code, text=text) if code:
+                failure = Failure(code=code, message=text, transient=True)
+                self._log(self._polling, failure)
+                self._facts = replace(self._facts, poll=failure)
+            case _:
+                self._reporter.report(event)
 
     def scheduled(self, next_poll: float) -> None:
         """The next poll is at this time, in seconds since the epoch."""
@@ -91,12 +101,13 @@ class Board:
         now = self._status()
         if now == self._shown:
             return
-        self._shown = now
         try:
             status.write(self._directory, now)
         except OSError as error:
-            self._log(self._file, Failure(code="StatusNotWritten", message=f"status file: {error}", transient=True))
+            message = f"{self._directory / status.FILE}: cannot be written: {error.strerror}"
+            self._log(self._file, Failure(code="StatusNotWritten", message=message, transient=True))
         else:
+            self._shown = now
             self._log(self._file, None)
         if (line := status.line(now)) != self._line:
             self._line = line

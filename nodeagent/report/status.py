@@ -49,8 +49,8 @@ def write(directory: Path, status: Status) -> None:
     text = json.dumps({**to_json(status), "boot_id": _boot_id()}, indent=2) + "\n"
     descriptor, temporary = tempfile.mkstemp(prefix=f".{FILE}.", dir=directory)
     try:
-        with open(descriptor, "w", encoding="ascii") as file:
-            file.write(text)
+        with open(descriptor, "wb") as file:
+            file.write(text.encode("ascii"))
             os.fchmod(file.fileno(), 0o644)
         os.rename(temporary, directory / FILE)
     except BaseException:
