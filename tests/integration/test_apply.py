@@ -1,0 +1,360 @@
+"""``apply`` of a directory: when steps run, what is repaired, what is remembered. Real shells, real files, real ledger."""
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from nodeagent import node, reconcile
+from nodeagent.errors import NotNow, PostScriptMissing
+from nodeagent.evaluation import Settings
+from nodeagent.ledger import database
+from nodeagent.model import Change, Notice, Scope, StepLogged, StepOutput, Trigger
+
+FUNCTIONS = """\
+RUN() {
+  logger -t postscripts "Running $*..."
+  "$@"
+  code=$?
+  if [ $code -eq 1 ]; then
+    logger -t postscripts "$* failed with error code $code"
+  elif [ $code -ne 0 ]; then
+    logger -t postscripts "$* exited with error code $code"
+  fi
+  logger -t postscripts "$* exited with code $code"
+}
+COPY() {
+  mkdir -p "$(dirname "$2")"
+  rsync -av "$1" "$2"
+}
+"""
+
+
+class Recorder:
+    def __init__(self):
+        self.events = []
+
+    def report(self, event):
+        self.events.append(event)
+
+    def of(self, kind):
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+class Site:
+    """A repository, the tree that its post.sh writes to ($D), and a ledger."""
+
+    def __init__(self, top: Path) -> None:
+        self.repository = top / "repo"
+        self.root = top / "root"
+        self.state = top / "state"
+        self.runtime = top / "run"
+        self.recorder = Recorder()
+        for directory in (self.repository / "files", self.repository / "postscripts", self.root):
+            directory.mkdir(parents=True)
+
+    def program(self, body: str, *, shebang: str = "#!/bin/sh") -> None:
+        text = f"{shebang}\n{FUNCTIONS}D={self.root}\nPATH=$PWD/postscripts:$PATH\n{body}\n"
+        self.file("post.sh", text, 0o755)
+
+    def file(self, name: str, text: str, mode: int = 0o644) -> None:
+        path = self.repository / name
+        path.write_text(text)
+        path.chmod(mode)
+
+    def apply(self, *, stop=None, limit=60.0, step=30.0, args=(), **wishes):
+        self.recorder = Recorder()
+        settings = Settings(
+            args=args,
+            environment=node.inherited_environment(),
+            step_timeout=step,
+            evaluation_timeout=limit,
+            state=self.state,
+            runtime=self.runtime,
+        )
+        wanted = reconcile.Wishes(**({"requested": True} | wishes))
+        return reconcile.apply_directory(self.repository, settings, wanted, stop or threading.Event(), self.recorder)
+
+    def ran(self) -> list[str]:
+        log = self.root / "log"
+        return log.read_text().split() if log.exists() else []
+
+
+@pytest.fixture
+def site(tmp_path):
+    return Site(tmp_path)
+
+
+def counts(done):
+    return {str(name): n for name, n in done.counts.items() if n}
+
+
+def test_the_first_apply_does_everything_and_the_second_nothing(site):
+    site.file("files/a", "a\n")
+    site.program("COPY files/a $D/etc/a\necho line >>$D/hosts\ntouch $D/x\nRUN sh -c 'echo ran >>$0' $D/log")
+    first = site.apply()
+    assert (first.scope, first.exit_status) == (Scope.FULL, 0)
+    assert counts(first) == {"created": 3, "executed": 2}
+    second = site.apply()
+    assert counts(second) == {"unchanged": 2, "skipped": 2}
+    assert site.ran() == ["ran"]
+    assert (site.root / "hosts").read_text() == "line\n"
+
+
+def test_a_new_tree_makes_every_step_due_and_documentation_does_not(site):
+    site.program("sh -c 'echo ran >>$0' $D/log")
+    site.apply()
+    site.file("README.md", "words")
+    assert site.apply().scope is Scope.REPAIR
+    assert site.ran() == ["ran"]
+    site.file("files/new", "x")
+    again = site.apply()
+    assert (again.scope, again.trigger) == (Scope.FULL, Trigger.NEW_TREE)
+    assert site.ran() == ["ran", "ran"]
+
+
+def test_force_makes_every_step_due(site):
+    site.program("sh -c 'echo ran >>$0' $D/log")
+    site.apply()
+    assert site.apply(force=True).trigger is Trigger.FORCE
+    assert site.ran() == ["ran", "ran"]
+
+
+def test_what_was_changed_by_hand_is_put_back_as_the_evaluation_left_it(site):
+    site.file("files/a", "a\n")
+    site.program("COPY files/a $D/a\nchmod 600 $D/a\n")
+    site.apply()
+    (site.root / "a").write_text("other\n")
+    (site.root / "a").chmod(0o666)
+    done = site.apply()
+    assert counts(done) == {"updated": 1, "skipped": 1}
+    assert (site.root / "a").read_text() == "a\n"
+    assert (site.root / "a").stat().st_mode & 0o7777 == 0o600
+
+
+def test_a_later_step_s_mode_is_left_alone_while_nothing_changes(site):
+    site.file("files/a", "a\n")
+    site.program("COPY files/a $D/a\nchmod 600 $D/a\n")
+    site.apply()
+    before = (site.root / "a").stat()
+    site.apply()
+    assert (site.root / "a").stat() == before
+
+
+def test_text_that_a_later_step_edits_is_put_back_in_a_full_evaluation_only(site):
+    site.file("files/a", "value=1\n")
+    site.program("COPY files/a $D/a\nsed -i s/1/2/ $D/a\nsh -c 'cat $0/a >>$0/log' $D")
+    site.apply()
+    assert counts(site.apply()) == {"unchanged": 1, "skipped": 2}
+    assert (site.root / "a").read_text() == "value=2\n"
+    site.apply(force=True)
+    assert (site.root / "a").read_text() == "value=2\n"
+    assert site.ran() == ["value=2", "value=2"]
+
+
+def test_copy_and_append_on_one_file_show_no_state_in_between(site):
+    site.file("files/hosts", "127.0.0.1 localhost\n")
+    site.program("COPY files/hosts $D/hosts\necho 10.0.0.1 mgmt >>$D/hosts\necho 10.0.0.2 io >>$D/hosts")
+    site.apply()
+    before = (site.root / "hosts").stat()
+    assert counts(site.apply()) == {"unchanged": 3}
+    assert (site.root / "hosts").stat() == before
+    (site.root / "hosts").write_text("nonsense\n")
+    site.apply()
+    assert (site.root / "hosts").read_text() == "127.0.0.1 localhost\n10.0.0.1 mgmt\n10.0.0.2 io\n"
+
+
+def test_an_appended_text_that_changes_replaces_the_old_one(site):
+    (site.root / "hosts").write_text("site\n")
+    site.file("files/more", "one\n")
+    site.program("cat files/more >>$D/hosts")
+    site.apply()
+    with (site.root / "hosts").open("a") as hosts:
+        hosts.write("by hand\n")
+    site.file("files/more", "two\n")
+    site.apply()
+    assert (site.root / "hosts").read_text() == "site\ntwo\nby hand\n"
+
+
+def test_a_loop_appends_each_of_its_texts_once(site):
+    site.program("for n in 1 2 3; do echo 10.0.0.$n node$n >>$D/hosts; done")
+    site.apply()
+    site.apply(force=True)
+    assert len((site.root / "hosts").read_text().splitlines()) == 3
+
+
+def test_a_failed_step_stays_failed_until_it_is_retried(site):
+    site.file("postscripts/flaky", "#!/bin/sh\necho try >>$1/log\n[ -e $1/ok ]\n", 0o755)
+    site.program("RUN flaky $D\nRUN sh -c 'exit 3'\ntrue")
+    first = site.apply()
+    assert counts(first) == {"failed": 2}
+    assert first.exit_status == 0  # the guide's RUN hides it from post.sh
+    assert counts(site.apply()) == {"skipped": 2}
+    (site.root / "ok").touch()
+    third = site.apply(retry=True)
+    assert counts(third) == {"executed": 1, "failed": 1}
+    assert site.ran() == ["try", "try"]
+
+
+def test_a_failed_step_that_is_skipped_goes_on_failing_for_set_e(site):
+    site.program("set -e\nsh -c 'exit 3'\nsh -c 'echo ran >>$0' $D/log")
+    first = site.apply()
+    assert first.exit_status == 3
+    assert site.apply().exit_status == 3
+    assert site.ran() == []
+
+
+def test_steps_behind_an_abort_are_due_until_they_are_reached(site):
+    site.file("postscripts/gate", "#!/bin/sh\n[ -e $1/ok ]\n", 0o755)
+    site.program("set -e\ngate $D\nsh -c 'echo ran >>$0' $D/log")
+    site.apply()
+    (site.root / "ok").touch()
+    done = site.apply(retry=True)
+    assert (counts(done), done.exit_status) == ({"executed": 2}, 0)
+    assert site.ran() == ["ran"]
+
+
+def test_run_logs_the_guide_s_texts_and_the_script_s_output(site):
+    site.file("postscripts/speak", "#!/bin/sh\necho out\necho err >&2\nexit $1\n", 0o755)
+    site.program("RUN speak 0\nRUN speak 1\nRUN speak 7")
+    site.apply()
+    logged = [(e.tag, e.text) for e in site.recorder.of(StepLogged)]
+    assert logged == [
+        ("postscripts", "Running speak 0..."),
+        ("postscripts", "speak 0 exited with code 0"),
+        ("postscripts", "Running speak 1..."),
+        ("postscripts", "speak 1 failed with error code 1"),
+        ("postscripts", "speak 1 exited with code 1"),
+        ("postscripts", "Running speak 7..."),
+        ("postscripts", "speak 7 exited with error code 7"),
+        ("postscripts", "speak 7 exited with code 7"),
+    ]
+    assert [(e.number, e.text) for e in site.recorder.of(StepOutput)] == [
+        (n, t) for n in (1, 2, 3) for t in ("out", "err")
+    ]
+
+
+def test_a_missing_source_fails_its_step_and_the_rest_goes_on(site):
+    site.program("COPY files/nothing $D/x\ntouch $D/y")
+    done = site.apply()
+    assert counts(done) == {"failed": 1, "executed": 1}
+    (failed,) = [s for s in done.steps if s.change is Change.FAILED]
+    assert "nothing" in failed.reason
+    assert (site.root / "y").exists()
+
+
+def test_a_step_over_its_limit_is_ended_with_all_it_started(site):
+    site.file("postscripts/slow", "#!/bin/sh\nsh -c 'echo $$ >>$0/pids; exec sleep 300' $1 &\nsleep 300\n", 0o755)
+    site.program("RUN slow $D\nsh -c 'echo ran >>$0' $D/log")
+    done = site.apply(step=0.5)
+    (slow, _) = [s for s in done.steps if s.change in (Change.FAILED, Change.EXECUTED)]
+    assert slow.change is Change.FAILED
+    assert "time limit" in slow.reason
+    assert site.ran() == ["ran"]
+    for pid in (site.root / "pids").read_text().split():
+        assert not Path("/proc", pid).exists()
+
+
+def test_a_loop_of_the_shell_itself_ends_the_evaluation(site):
+    site.program("touch $D/a\nwhile ! test -e $D/never; do sleep 0.05; done\ntouch $D/b")
+    done = site.apply(step=0.5)
+    assert not done.finished
+    assert not (site.root / "b").exists()
+
+
+def test_a_stopped_step_is_still_due(site):
+    site.program(f"sh -c 'echo ran >>$0; [ -e {site.root}/ok ] || sleep 300' $D/log")
+    stop = threading.Event()
+    timer = threading.Timer(0.5, stop.set)
+    timer.start()
+    began = time.monotonic()
+    first = site.apply(stop=stop)
+    timer.join()
+    assert not first.finished
+    assert time.monotonic() - began < 10
+    (site.root / "ok").touch()
+    second = site.apply()
+    assert (second.trigger, counts(second)) == (Trigger.UNFINISHED, {"executed": 1})
+    assert site.ran() == ["ran", "ran"]
+
+
+def test_a_program_of_another_language_is_one_step(site):
+    site.file("post.sh", f"#!/usr/bin/env python3\nopen({str(site.root / 'log')!r}, 'a').write('ran\\n')\n", 0o755)
+    assert counts(site.apply()) == {"executed": 1}
+    assert counts(site.apply()) == {"skipped": 1}
+    assert site.ran() == ["ran"]
+    assert any("run whole" in notice.text for notice in site.recorder.of(Notice))
+
+
+def test_a_program_that_the_shell_refuses_is_one_failed_step(site):
+    site.program("touch $D/a\nif true; then")
+    done = site.apply()
+    assert counts(done) == {"failed": 1}
+    assert done.exit_status == 2
+
+
+def test_arguments_reach_post_sh(site):
+    site.program("case $1 in gpu) echo $2 >$D/role;; esac")
+    site.apply(args=("gpu", "a b"))
+    assert (site.root / "role").read_text() == "a b\n"
+
+
+def test_functions_of_a_sourced_file_are_never_skipped(site):
+    site.file("lib.sh", "configure() { WHAT=set; }\n")
+    site.program('. ./lib.sh\nconfigure\necho "$WHAT" >$D/seen')
+    site.apply()
+    site.apply()
+    assert (site.root / "seen").read_text() == "set\n"
+
+
+def test_a_second_agent_does_not_wait(site):
+    site.program("true")
+    with database.opened(site.state, wait=False, warn=print), pytest.raises(NotNow):
+        site.apply()
+
+
+def test_a_tree_without_post_sh_is_refused(site):
+    with pytest.raises(PostScriptMissing, match=r"post\.sh"):
+        site.apply()
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a database" * 100])
+def test_a_damaged_ledger_is_moved_aside_and_nothing_is_appended_twice(site, damage):
+    site.file("files/a", "a\n")
+    site.program("COPY files/a $D/a\necho line >>$D/hosts")
+    site.apply()
+    (site.state / "ledger.db").write_bytes(damage)
+    done = site.apply()
+    assert counts(done) == {"unchanged": 2}
+    assert (site.root / "hosts").read_text() == "line\n"
+    assert bool(site.recorder.of(Notice)) == bool(damage)
+
+
+def test_what_stood_there_first_is_kept_once(site):
+    (site.root / "a").write_text("theirs\n")
+    site.file("files/a", "ours\n")
+    site.program("COPY files/a $D/a")
+    site.apply()
+    site.file("files/a", "ours, newer\n")
+    site.apply()
+    assert [p.read_text() for p in (site.state / "kept").iterdir()] == ["theirs\n"]
+
+
+def test_nothing_is_left_behind(site):
+    site.program("echo a >>$D/a\nRUN true")
+    site.apply()
+    assert [p for p in site.runtime.rglob("*") if not p.is_dir()] == []
+    assert sorted(os.listdir(site.repository)) == ["files", "post.sh", "postscripts"]
+
+
+def test_the_environment_holds_nothing_of_the_service(site, monkeypatch):
+    monkeypatch.setenv("NOTIFY_SOCKET", "/run/x")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/y")
+    site.program("env >$D/env")
+    site.apply()
+    environment = (site.root / "env").read_text()
+    assert "NOTIFY_SOCKET" not in environment
+    assert "CREDENTIALS_DIRECTORY" not in environment
+    assert "__na_" not in environment
