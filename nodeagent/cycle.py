@@ -3,7 +3,8 @@
 A cycle starts a poll worker, and an apply worker with the newest commit known as soon as the poll has ended, or, when
 the poll takes long (it tries again by itself while the server is away), after a moment's patience: what is there is
 enforced with or without news. There is never more than one worker of a kind, and at most one run of apply is owed:
-whatever comes while one is at work is one more run, not many.
+whatever comes while one is at work is one more run, not many. None is started when the poll worker found the node
+quiet, there is no new commit, and nobody else has applied anything since.
 """
 
 import selectors
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 
 from nodeagent import worker
 from nodeagent.errors import WorkerFailed
-from nodeagent.model import ApplyOutcome, Failure, PollOutcome, Reporter
+from nodeagent.model import ApplyOutcome, Failure, Mode, PollOutcome, Reporter
 from nodeagent.report.board import Board
 from nodeagent.schedule import Schedule
 from nodeagent.stop import Stop
@@ -34,6 +35,7 @@ class Plan:
     poll_limit: float
     apply: Callable[[str, Reporter, Stop], ApplyOutcome]  # of the commit that is wanted; empty: none is known
     apply_limit: float
+    mark: Callable[[], object]  # another value whenever anybody has applied something
 
 
 class Cycle:
@@ -54,6 +56,8 @@ class Cycle:
         self._given = ""  # the one that the last apply worker was started with
         self._poller: Worker | None = None
         self._applier: Worker | None = None
+        self._settled = False  # the last apply worker left nothing to be done
+        self._mark: object = None  # the plan's, when it ended
         self._stale = False  # the plan changed under the poll worker: what it says does not count, another is wanted
         self._owed = False  # one run of apply
         self._patience_ends = _NEVER
@@ -79,6 +83,7 @@ class Cycle:
 
     def renew(self) -> None:
         """The plan is another one: poll by it now, and apply once more."""
+        self._settled = False
         self._owe(min(PATIENCE, self.plan.schedule.interval / 2))
         if self._poller:
             self._stale = True
@@ -103,9 +108,7 @@ class Cycle:
             self._poll_ended(subject)
             return False
         self._applier = None
-        self._board.applied(subject.outcome, subject.traceback)
-        if self._owed:
-            self._start_apply()
+        self._apply_ended(subject)
         return True
 
     def expire(self) -> None:
@@ -150,8 +153,26 @@ class Cycle:
         self._board.polled(subject.outcome, subject.traceback)
         if isinstance(subject.outcome, PollOutcome) and subject.outcome.commit:
             self._commit = subject.outcome.commit
-        if self._owed or self._commit != self._given:
+        if self._is_quiet(subject.outcome):
+            self._owed, self._patience_ends = False, _NEVER
+        elif self._owed or self._commit != self._given:
             self._start_apply()
+
+    def _apply_ended(self, subject: Worker) -> None:
+        self._board.applied(subject.outcome, subject.traceback)
+        match subject.outcome:
+            case ApplyOutcome(mode=Mode.APPLYING, failure=None, pending=pending, evaluation=evaluation):
+                self._settled = not pending and (evaluation is None or evaluation.finished)
+            case _:
+                self._settled = False
+        self._mark = self.plan.mark()
+        if self._owed:
+            self._start_apply()
+
+    def _is_quiet(self, outcome: object) -> bool:
+        """Whether there is nothing to apply: the node is as the last apply worker left it, and that was in order."""
+        found = isinstance(outcome, PollOutcome) and outcome.quiet
+        return found and self._settled and self._commit == self._given and self.plan.mark() == self._mark
 
     def _start_apply(self) -> None:
         """Start it now, or, when one is at work, at its end."""

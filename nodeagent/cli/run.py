@@ -11,6 +11,7 @@ from nodeagent.config import DEFAULT_FILE, Config, load
 from nodeagent.cycle import Plan
 from nodeagent.daemon import Daemon
 from nodeagent.errors import InvalidConfiguration
+from nodeagent.ledger import watch
 from nodeagent.model import ApplyOutcome, PollOutcome, Reporter
 from nodeagent.report import presence
 from nodeagent.report.board import Board
@@ -100,4 +101,5 @@ def plan_of(config: Config) -> Plan:
         poll_limit=config.source.fetch_limit + config.interval,
         apply=apply,
         apply_limit=config.evaluation_timeout + config.source.fetch_limit + _MARGIN,
+        mark=lambda: watch.mark(config.paths.runtime),
     )

@@ -38,6 +38,14 @@ def remove(runtime: Path) -> None:
         (runtime / _NAME).unlink()
 
 
+def mark(runtime: Path) -> int:
+    """Another number whenever the list was written anew; 0 while there is none."""
+    try:
+        return os.stat(runtime / _NAME).st_mtime_ns
+    except OSError:
+        return 0
+
+
 def is_quiet(runtime: Path, boot: str) -> bool:
     """Tell whether the node was settled, and every destination still looks as it did then."""
     try:

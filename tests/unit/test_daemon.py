@@ -9,11 +9,12 @@ import resource
 import select
 import signal
 import socket
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -21,7 +22,7 @@ from nodeagent import child, daemon, frames, worker
 from nodeagent.cycle import Plan
 from nodeagent.daemon import Daemon
 from nodeagent.errors import InvalidConfiguration, RemoteUnreachable
-from nodeagent.model import ApplyOutcome, Event, Mode, Notice, PollOutcome, Reporter, Status, StepOutput
+from nodeagent.model import ApplyOutcome, Event, Failure, Mode, Notice, PollOutcome, Reporter, Status, StepOutput
 from nodeagent.report import status
 from nodeagent.report.board import Board
 from nodeagent.schedule import Schedule
@@ -62,6 +63,7 @@ class Desk:
     later: "Desk | InvalidConfiguration | None" = None  # what a reload finds
     touched: Path | None = None  # once it exists, the configuration counts as changed
     loads: int = 0
+    mark: Callable[[], object] = int
 
     def plan(self) -> Plan:
         return Plan(
@@ -71,6 +73,7 @@ class Desk:
             poll_limit=self.poll_limit,
             apply=self.apply,
             apply_limit=self.apply_limit,
+            mark=self.mark,
         )
 
     def load(self) -> Plan:
@@ -406,18 +409,85 @@ def test_a_worker_that_writes_garbage_is_ended_and_survived(service: Service) ->
     until(lambda: service.texts() == ["apply worker: sent what is no frame; this is a fault of nodeagent's own"])
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
 def test_no_process_left_to_fork_is_reported_and_survived(service: Service) -> None:
     def become_nobody_with_no_process_to_spare() -> None:
         os.chown(service.directory, 64_998, 64_998)
-        os.chmod(service.directory.parent, 0o755)
         os.setresuid(64_998, 64_998, 64_998)
         resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
 
-    service.start(Desk(interval=SHORT), become_nobody_with_no_process_to_spare)
-    text = "no process for a worker: Resource temporarily unavailable"
-    until(lambda: service.texts() == [text, text])  # of the poll, and of apply
-    service.send(signal.SIGTERM)
-    assert service.end() == ""
+    with tempfile.TemporaryDirectory() as directory:  # where others may go: pytest's own is root's alone
+        service.directory = Path(directory)
+        service.start(Desk(interval=SHORT), become_nobody_with_no_process_to_spare)
+        text = "no process for a worker: Resource temporarily unavailable"
+        until(lambda: service.texts() == [text, text])  # of the poll, and of apply
+        service.send(signal.SIGTERM)
+        assert service.end() == ""
+
+
+def quiet_after(polls: Path, head: Path) -> Poll:
+    """A poll job that finds the node quiet."""
+
+    def job(commit: str, reporter: Reporter, stop: Stop) -> PollOutcome:
+        mark(polls, "x")
+        return replace(following(head)(commit, reporter, stop), quiet=True)
+
+    return job
+
+
+def test_a_quiet_node_is_left_alone_until_a_commit_or_somebody_else_comes(service: Service) -> None:
+    head, polls, other = service.directory / "head", service.directory / "polls", service.directory / "other"
+    place(head, "c1")
+    service.start(
+        Desk(
+            poll=quiet_after(polls, head),
+            apply=marking(service.directory / "trail"),
+            interval=SHORT,
+            mark=other.exists,
+        )
+    )
+    until(lambda: len(service.trail("polls")) >= 5)
+    assert service.trail() == ["+c1", "-c1"]
+    place(head, "c2")
+    until(lambda: "-c2" in service.trail())
+    so_far = len(service.trail("polls"))
+    until(lambda: len(service.trail("polls")) >= so_far + 3)
+    assert service.trail() == ["+c1", "-c1", "+c2", "-c2"]
+    other.touch()
+    until(lambda: len(service.trail()) == 6)
+    so_far = len(service.trail("polls"))
+    until(lambda: len(service.trail("polls")) >= so_far + 3)
+    assert len(service.trail()) == 6
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"failure": Failure(code="RemoteUnreachable", message="m", transient=True)},
+        {"pending": ("post.sh:1 RUN x",)},
+        {"mode": Mode.OBSERVING},
+    ],
+)
+def test_a_node_on_which_something_is_left_to_do_is_not_left_alone(service: Service, change: dict[str, Any]) -> None:
+    head = service.directory / "head"
+    place(head, "c1")
+
+    def apply(commit: str, reporter: Reporter, stop: Stop) -> ApplyOutcome:
+        mark(service.directory / "trail", commit)
+        return replace(applied(commit, reporter, stop), **change)
+
+    service.start(Desk(poll=quiet_after(service.directory / "polls", head), apply=apply, interval=SHORT))
+    until(lambda: len(service.trail()) >= 4)
+
+
+def test_sighup_applies_also_on_a_quiet_node(service: Service) -> None:
+    head = service.directory / "head"
+    place(head, "c1")
+    desk = Desk(poll=quiet_after(service.directory / "polls", head), apply=marking(service.directory / "trail"))
+    service.start(desk)
+    until(lambda: service.trail() == ["+c1", "-c1"])
+    service.send(signal.SIGHUP)
+    until(lambda: service.trail() == ["+c1", "-c1"] * 2)
 
 
 def test_sighup_takes_the_new_configuration_and_polls_at_once(service: Service) -> None:
