@@ -1,0 +1,228 @@
+"""Whole cycles of a configured source: real sshd, fetch user's store, hand-over, checkout, evaluation."""
+
+import json
+import threading
+
+import pytest
+
+from nodeagent import node, reconcile
+from nodeagent.ledger import watch
+from nodeagent.model import ApplyOutcome, Change, Mode, Scope, Trigger
+
+
+class Recorder:
+    def __init__(self):
+        self.events = []
+
+    def report(self, event):
+        self.events.append(event)
+
+
+class Node:
+    """A node that follows the site; each call is what the daemon's workers do."""
+
+    def __init__(self, site):
+        self.site = site
+        self.root = site.directory / "root"
+        self.root.mkdir()
+        self.settings = {"first_start": "apply"}
+        self.commit = ""
+
+    def push(self, body: str, **files: str) -> str:
+        text = f'#!/bin/sh\nCOPY() {{ mkdir -p "$(dirname "$2")"; rsync -a "$1" "$2"; }}\nD={self.root}\n{body}\n'
+        return self.site.repository.commit({"post.sh": text, **files})
+
+    def apply(self, commit: str | None = None, **wishes) -> ApplyOutcome:
+        """An apply worker's work, with what the store holds unless said otherwise."""
+        wanted = reconcile.Wishes(**wishes)
+        config = self.site.config(**self.settings)
+        return reconcile.apply_cycle(
+            config, self.commit if commit is None else commit, threading.Event(), Recorder(), wanted
+        )
+
+    def cycle(self, **wishes) -> ApplyOutcome:
+        found, _ = self.site.poll(self.site.config(**self.settings), self.commit)
+        assert found.failure is None, found.failure
+        self.commit = found.commit
+        return self.apply(**wishes)
+
+    def quiet(self) -> bool:
+        return watch.is_quiet(self.site.config().paths.runtime, node.boot_id())
+
+
+@pytest.fixture
+def follower(site):
+    return Node(site)
+
+
+def test_a_cycle_brings_the_node_to_the_branch_and_the_next_one_has_nothing_to_do(follower):
+    commit = follower.push("COPY files/motd $D/etc/motd\ntouch $D/ran", **{"files/motd": "hello\n"})
+    first = follower.cycle()
+    assert first.failure is None
+    assert first.applied == f"main@sha1:{commit}"
+    assert first.ready
+    assert (follower.root / "etc/motd").read_text() == "hello\n"
+    second = follower.cycle()
+    assert second.evaluation is None
+    assert follower.quiet()
+
+
+def test_the_checkout_belongs_to_root_and_nobody_else_enters_it(follower):
+    follower.push("true", **{"files/a": "a"})
+    follower.cycle()
+    checkout = follower.site.config().source.checkout
+    assert checkout.stat().st_mode & 0o7777 == 0o700
+    assert (checkout / "post.sh").stat().st_mode & 0o7777 == 0o755
+    assert not (checkout / ".git").exists()
+
+
+def test_a_new_commit_is_applied_and_one_of_documentation_runs_nothing_again(follower):
+    follower.push("echo ran >>$D/var.log")
+    follower.push("sh -c 'echo ran >>$0' $D/ran")
+    assert follower.cycle().evaluation.trigger is Trigger.BOOT
+    commit = follower.push("sh -c 'echo ran >>$0' $D/ran", **{"README.md": "words"})
+    outcome = follower.cycle()
+    assert outcome.evaluation.scope is Scope.REPAIR
+    assert outcome.applied == f"main@sha1:{commit}"
+    follower.push("sh -c 'echo ran >>$0' $D/ran", **{"files/x": "x"})
+    assert follower.cycle().evaluation.scope is Scope.FULL
+    assert (follower.root / "ran").read_text() == "ran\nran\n"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_text("other"),
+        lambda path: path.unlink(),
+        lambda path: path.chmod(0o600),
+        lambda path: (path.unlink(), path.symlink_to("/etc/hostname")),
+    ],
+    ids=["changed", "removed", "mode", "link"],
+)
+def test_drift_is_noticed_without_the_ledger_and_put_back(follower, damage):
+    follower.push("COPY files/motd $D/motd", **{"files/motd": "hello\n"})
+    follower.cycle()
+    path = follower.root / "motd"
+    before = path.stat().st_mode
+    damage(path)
+    assert not follower.quiet()
+    outcome = follower.cycle()
+    assert (outcome.drifted, outcome.evaluation.trigger) == (1, Trigger.DRIFT)
+    assert path.read_text() == "hello\n"
+    assert path.stat().st_mode == before
+    assert not path.is_symlink()
+    assert follower.quiet()
+
+
+def test_a_destination_that_was_only_touched_is_no_drift(follower):
+    follower.push("COPY files/motd $D/motd", **{"files/motd": "hello\n"})
+    follower.cycle()
+    (follower.root / "motd").touch()
+    assert not follower.quiet()
+    assert follower.cycle().evaluation is None
+    assert follower.quiet()
+
+
+def test_without_the_server_the_last_good_revision_is_enforced(follower):
+    follower.push("COPY files/motd $D/motd", **{"files/motd": "hello\n"})
+    follower.cycle()
+    follower.site.server.stop()
+    (follower.root / "motd").write_text("other")
+    assert follower.apply("").drifted == 1
+    assert (follower.root / "motd").read_text() == "hello\n"
+
+
+def test_a_refused_revision_leaves_the_one_before_in_force(follower):
+    good = follower.push("COPY files/motd $D/motd", **{"files/motd": "hello\n"})
+    follower.cycle()
+    follower.push("true", **{"files/large": "x" * 5000})
+    follower.settings["limits"] = {"file_bytes": 1000}
+    (follower.root / "motd").write_text("other")
+    outcome = follower.cycle()
+    assert outcome.failure.code == "RevisionRejected"
+    assert "files/large" in outcome.failure.message
+    assert outcome.applied == f"main@sha1:{good}"
+    assert (follower.root / "motd").read_text() == "hello\n"
+
+
+def test_a_rewritten_branch_is_refused_on_the_root_side_too(follower):
+    follower.push("true")
+    follower.cycle()
+    old = follower.commit
+    follower.push("true", a="1")
+    follower.cycle()
+    outcome = follower.apply(old)
+    assert outcome.failure.code == "NonFastForward"
+
+
+def test_a_node_in_use_is_only_observed_until_it_is_adopted(follower, monkeypatch):
+    follower.settings["first_start"] = "auto"
+    monkeypatch.setattr(node, "uptime", lambda: 1e6)
+    follower.push("COPY files/motd $D/motd\ntouch $D/ran", **{"files/motd": "hello\n"})
+    observed = follower.cycle()
+    assert observed.mode is Mode.OBSERVING
+    assert list(follower.root.iterdir()) == []
+    assert not follower.site.config().source.checkout.exists()
+    adopted = follower.cycle(adopt=True)
+    assert adopted.evaluation.counts == {Change.CREATED: 1, Change.SKIPPED: 1}
+    assert [p.name for p in follower.root.iterdir()] == ["motd"]
+    assert follower.cycle(force=False).evaluation is None
+
+
+def test_a_boot_makes_every_step_due(follower, monkeypatch):
+    follower.push("sh -c 'echo ran >>$0' $D/ran")
+    follower.cycle()
+    monkeypatch.setattr(node, "boot_id", lambda: "another")
+    outcome = follower.cycle()
+    assert outcome.evaluation.trigger is Trigger.BOOT
+    assert (follower.root / "ran").read_text() == "ran\nran\n"
+
+
+def test_a_step_that_changes_the_checkout_is_no_new_tree(follower):
+    follower.push("chmod +x postscripts/*\npostscripts/p $D", **{"postscripts/p": "echo ran >>$1/ran\n"})
+    first = follower.cycle()
+    assert first.evaluation.counts[Change.EXECUTED] == 2
+    assert follower.cycle().evaluation is None
+
+
+def test_arguments_and_environment_come_from_the_configuration(follower):
+    file = follower.site.directory / "environment"
+    file.write_text("# of xCAT\nMASTER=mgmt\nNODE='n 1'\n")
+    follower.settings |= {"args": ["compute", "${hostname}"], "environment_file": str(file)}
+    follower.push('echo "$1 $2 $MASTER $NODE $HOME $(umask)" >$D/seen')
+    follower.cycle()
+    assert (follower.root / "seen").read_text() == f"compute {node.hostname()} mgmt n 1 /root 0022\n"
+
+
+def test_a_bad_environment_file_is_named(follower):
+    file = follower.site.directory / "environment"
+    file.write_text("not a variable\n")
+    follower.settings["environment_file"] = str(file)
+    follower.push("true")
+    outcome = follower.cycle()
+    assert outcome.failure.code == "InvalidConfiguration"
+    assert f"{file}:1" in outcome.failure.message
+
+
+def test_a_tree_without_post_sh_is_named_and_the_next_one_applied(follower):
+    follower.site.repository.commit({"README.md": "x"})
+    assert follower.cycle().failure.code == "PostScriptMissing"
+    follower.push("touch $D/ran")
+    assert follower.cycle().failure is None
+    assert (follower.root / "ran").exists()
+
+
+def test_the_decrypted_key_lies_on_tmpfs_for_root_alone(follower):
+    follower.push("true")
+    follower.cycle()
+    runtime = follower.site.config().paths.runtime
+    secrets = [p for p in runtime.rglob("*") if p.is_file() and b"PRIVATE KEY" in p.read_bytes()]
+    assert [p.stat().st_mode & 0o777 for p in secrets] == [0o400]
+    everything = [p for p in follower.site.directory.rglob("*") if p.is_file()]
+    assert not [p for p in everything if b"PRIVATE KEY" in p.read_bytes()]
+
+
+def test_an_outcome_survives_as_json(follower):
+    follower.push("touch $D/ran")
+    outcome = follower.cycle()
+    assert json.dumps(outcome.evaluation.counts)
