@@ -90,9 +90,7 @@ def first_boot(daemon: Daemon, server: GitServer) -> None:
         check("a postscript wrote /etc/motd", "compute node compute-001" in Path("/etc/motd").read_text())
         check("the guide's log line is there", any("Running scratch /var/scratch..." in line for line in daemon.lines))
         check("services were restarted", "systemctl restart ssh" in stub_calls())
-        check(
-            "the decrypted key is on no disk", not find_on_disk((server.directory / "key").read_text().splitlines()[1])
-        )
+        check("the decrypted key is on no disk", not find_on_disk(server.private_key_line))
 
 
 def second_commit(daemon: Daemon, server: GitServer) -> None:

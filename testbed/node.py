@@ -1,14 +1,13 @@
 """A test machine: a Debian of its own that systemd-nspawn boots in a second, with loopback as its only network.
 
 It is known to nobody but its owner: not registered with machined, its mounts in a private namespace, every process of
-it killed by the kernel when the owner ends. Its kernel clocks start at zero, so that it has just been booted.
+it killed by the kernel when the owner ends.
 """
 
 import os
 import signal
 import subprocess  # noqa: TID251 - a harness starts programs; the product's door is apply/process.py
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
@@ -60,10 +59,8 @@ class Node:
 
     # --- its life ----------------------------------------------------------------------------------------------
 
-    def boot(self, *, credentials: Mapping[str, str] | None = None, up_for: float = 0) -> None:
-        """Boot, and return when all units have been started. ``up_for``: seconds that it seems to have been up."""
-        shift = str(int(up_for - time.clock_gettime(time.CLOCK_BOOTTIME)))
-        own = (*OWN_PROCESSES, "--time", f"--boottime={shift}", f"--monotonic={shift}")
+    def boot(self, *, credentials: Mapping[str, str] | None = None) -> None:
+        """Boot, and return when all units have been started."""
         nspawn = [
             *("systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--console=pipe"),
             f"--directory={self._root}",
@@ -72,7 +69,7 @@ class Node:
         ]
         with self.console.open("ab") as console:
             self._nspawn = subprocess.Popen(
-                [*DIES_WITH_OWNER, *self._join_cgroups(), *self._enter_keeper(), *own, *nspawn],
+                [*DIES_WITH_OWNER, *self._join_cgroups(), *self._enter_keeper(), *OWN_PROCESSES, *nspawn],
                 env=os.environ | {"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=console,
@@ -182,7 +179,7 @@ class Node:
         return ["sh", "-ec", f'{join}; exec "$@"', "sh"]
 
     def _enter_leader(self, *command: str) -> list[str]:
-        namespaces = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--time", "--root", "--wd=/")
+        namespaces = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd=/")
         environment = (f"{name}={value}" for name, value in INSIDE_ENVIRONMENT.items())
         return ["nsenter", f"--target={self.leader}", *namespaces, "env", "-i", *environment, *command]
 

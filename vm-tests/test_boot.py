@@ -7,7 +7,7 @@ import pytest
 from testbed.agent import Agent
 from testbed.gitserver import GitServer
 from testbed.node import Node
-from testbed.site import CREDENTIAL
+from testbed.site import CREDENTIAL, configure
 
 
 @pytest.mark.usefixtures("commit")
@@ -48,19 +48,20 @@ def test_the_journal_has_each_step_with_the_guides_words_and_the_fields(commit: 
     assert any("/etc/sssd/sssd.conf" in line for line in log)
     steps = [entry for entry in agent.entries("postscripts") if "NODEAGENT_STEP" in entry]
     assert {entry["NODEAGENT_PHASE"] for entry in steps if "NODEAGENT_PHASE" in entry} >= {"COPY", "APPEND", "EXECUTE"}
-    ended = next(entry for entry in steps if entry["MESSAGE"] == "scratch /var/scratch exited with code 0")
-    assert commit in ended["NODEAGENT_REVISION"]
+    said = next(entry for entry in steps if entry["MESSAGE"] == "scratch /var/scratch exited with code 0")
+    assert commit in said["NODEAGENT_REVISION"]
+    assert int(said["NODEAGENT_LINE"]) > 0
+    ended = next(e for e in steps if e["NODEAGENT_STEP"] == said["NODEAGENT_STEP"] and "EXIT_STATUS" in e)
     assert ended["EXIT_STATUS"] == "0"
     assert ended["NODEAGENT_CHANGE"] == "executed"
-    assert int(ended["NODEAGENT_LINE"]) > 0
+    assert int(ended["DURATION_USEC"]) > 0
 
 
 @pytest.mark.usefixtures("commit")
 def test_no_secret_reaches_the_journal_the_disk_or_a_command_line(node: Node, server: GitServer) -> None:
-    key_line = (server.directory / "key").read_text().splitlines()[1]
     journal = node.exec("journalctl", "--no-pager", "--output=export")
     command_lines = node.exec("sh", "-c", "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ | tr '\\0' '\\n'")
-    for secret in (server.password, key_line):
+    for secret in (server.password, server.private_key_line):
         assert secret not in journal
         assert secret not in command_lines
         everywhere = ("grep", "--recursive", "--files-with-matches", "--fixed-strings", secret)
@@ -93,11 +94,12 @@ def test_a_node_whose_disk_is_memory_is_configured_anew_at_each_boot(
     assert "compute node" in node.read("/etc/motd")
 
 
-def test_on_a_node_that_is_in_use_the_first_start_touches_nothing_until_adopt(
+def test_where_the_first_start_only_observes_nothing_is_touched_until_adopt(
     node: Node, server: GitServer, agent: Agent
 ) -> None:
+    configure(node.seed, server, settings='interval = 2\nfirst_start = "observe"\nargs = ["compute"]')
     server.start()
-    node.boot(credentials={CREDENTIAL: server.password}, up_for=3600)
+    node.boot(credentials={CREDENTIAL: server.password})
     server.wait_polls(2)
     assert agent.status()["mode"] == "observing"
     assert not node.exists("/etc/munge/munge.key")

@@ -43,7 +43,7 @@ def test_what_was_changed_or_removed_by_hand_is_put_back_and_nothing_is_run_for_
     wanted = node.read("/etc/sssd/sssd.conf")
     node.write("/etc/sssd/sssd.conf", "by hand\n")
     node.exec("rm", "/etc/slurm/prolog.d/50-scratch")
-    node.exec("sed", "-i", "/ldap.cluster.example/d", "/etc/hosts")
+    node.exec("sed", "-i", "/cluster.example/d", "/etc/hosts")
     wait_until("the file is back", lambda: node.exists("/etc/slurm/prolog.d/50-scratch"))
     wait_until("the content is back", lambda: node.read("/etc/sssd/sssd.conf") == wanted)
     wait_until("the lines are back", lambda: "ldap.cluster.example" in node.read("/etc/hosts"))
@@ -63,7 +63,7 @@ def test_a_failed_step_is_named_stays_failed_and_is_run_again_by_retry(
         post.write("RUN fabric\n")
     server.commit("Wait for the fabric")
     wait_until("Degraded is true", lambda: agent.condition("Degraded"))
-    assert any("fabric" in step for step in agent.status()["failed_steps"])
+    assert any("fabric" in step for step in agent.status()["failed"])
     assert "fabric failed with error code 1" in agent.log("postscripts")
     server.wait_polls(2)
     assert node.read("/run/fabric").count("run") == 1

@@ -8,6 +8,7 @@ from testbed.agent import Agent
 from testbed.gitserver import GitServer
 from testbed.node import Node
 from testbed.programs import wait_until
+from testbed.site import CREDENTIAL, configure
 
 STOP_SECONDS = 5
 
@@ -81,15 +82,28 @@ def test_a_killed_fetch_worker_is_reported_and_survived(node: Node, server: GitS
 
 
 @pytest.mark.usefixtures("commit")
-def test_while_the_server_hangs_drift_is_repaired_and_the_watchdog_is_fed(
-    node: Node, server: GitServer, agent: Agent
-) -> None:
+def test_while_the_server_hangs_drift_is_repaired(node: Node, server: GitServer, agent: Agent) -> None:
     daemon = agent.main_process()
     server.freeze()
     agent.wait_child(user="nodeagent")
-    assert float(agent.property("WatchdogUSec").removesuffix("s").replace("min", "") or 0) > 0
-    server.stop()
+    wanted = node.read("/etc/sssd/sssd.conf")
+    node.write("/etc/sssd/sssd.conf", "by hand\n")
+    wait_until("the content is back", lambda: node.read("/etc/sssd/sssd.conf") == wanted, seconds=60)
     assert agent.main_process() == daemon
+
+
+def test_a_fetch_that_hangs_for_ever_is_ended_at_its_limit_and_reported(
+    node: Node, server: GitServer, agent: Agent
+) -> None:
+    configure(node.seed, server, settings="interval = 2\njitter = 0", source="timeout = 3600\nfetch_limit = 3")
+    server.start()
+    server.freeze()
+    node.boot(credentials={CREDENTIAL: server.password})
+    wait_until("it is reported", lambda: [line for line in agent.log("nodeagent") if "limit" in line], seconds=120)
+    server.stop()
+    server.start()
+    agent.wait_applied(server.git("rev-parse", "HEAD"), seconds=60)
+    assert agent.property("NRestarts") == "0"
 
 
 @pytest.mark.usefixtures("commit")
@@ -137,7 +151,7 @@ def test_a_loss_of_power_in_the_middle_of_an_apply_leaves_a_node_that_comes_up_r
     newer = slow_commit(server)
     wait_until("the slow step runs", lambda: started(node) == 1)
     node.power_off()
-    node.boot(credentials={"nodeagent.password": server.password})
+    node.boot(credentials={CREDENTIAL: server.password})
     wait_until("the slow step runs again", lambda: started(node) == 1)  # /run is new
     node.exec("touch", "/run/go-on")
     agent.wait_applied(newer)
