@@ -158,13 +158,16 @@ class Checkout:
     def _claim(self) -> None:
         """Make the top directory, or make sure that it is ours to empty."""
         found = record.identity(self.path)
-        if found is not None and not self._record.commit and (not stat.S_ISDIR(found[0]) or any(self.path.iterdir())):
+        claimed = bool(self._record.directories)
+        if found is not None and not (stat.S_ISDIR(found[0]) and (claimed or not any(self.path.iterdir()))):
             self._set_aside()
             found = None
         if found is None:
             self.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             self.path.mkdir(mode=0o700)
         _own(self.path, 0o700)
+        if not claimed:  # on record before anything is put there: what a crash leaves is then known as ours
+            self._save(Record(commit="", tree="", places={}, directories={"": self._identity("")}))
 
     def _set_aside(self) -> None:
         """Move a clone away that was made before nodeagent came; refuse to touch anything else."""

@@ -95,6 +95,8 @@ class Store:
             return cls(path, pygit2.Repository(str(path), flags))
         except pygit2.GitError:
             return cls.anew(path)
+        except OSError as error:  # what libgit2 could not even look at
+            raise _unusable(path, error) from error
 
     @classmethod
     def anew(cls, path: Path) -> "Store":
@@ -106,10 +108,7 @@ class Store:
                 path.unlink(missing_ok=True)
             return cls(path, pygit2.init_repository(str(path), bare=True))
         except (OSError, pygit2.GitError) as error:
-            raise StoreUnusable(
-                f"{path}: the store of fetched commits cannot be made: {error}: its directory must belong to the fetch "
-                "user and have space"
-            ) from error
+            raise _unusable(path, error) from error
 
     def has(self, commit: str) -> bool:
         """Tell whether the commit was fetched (a fetch that was cut off leaves nothing)."""
@@ -149,8 +148,10 @@ class Store:
     def _reading(self) -> Iterator[None]:
         try:
             yield
-        except (pygit2.GitError, KeyError, ValueError) as error:
-            raise StoreUnusable(f"{self.path}: the store of fetched commits is damaged: {error}") from error
+        except (pygit2.GitError, KeyError, ValueError, OSError) as error:
+            raise StoreUnusable(
+                f"{self.path}: the store of fetched commits is damaged: {error}: it is made anew"
+            ) from error
 
     def remote(self, url: str, key: bytes, pinned_in: Path) -> "Remote":
         """The repository at the URL; nothing is contacted yet.
@@ -159,6 +160,13 @@ class Store:
         messages name.
         """
         return Remote(self._repository, url, key, pinned_in)
+
+
+def _unusable(path: Path, error: Exception) -> StoreUnusable:
+    return StoreUnusable(
+        f"{path}: the store of fetched commits cannot be used: {error}: its directory must belong to the fetch user, "
+        "be within its reach, and have space"
+    )
 
 
 class Remote:

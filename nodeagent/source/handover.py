@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from nodeagent.config import Limits
-from nodeagent.errors import NodeagentError, NonFastForward, RevisionRejected, WorkerFailed, by_code
+from nodeagent.errors import NodeagentError, NonFastForward, RevisionRejected, StoreUnusable, WorkerFailed, by_code
 from nodeagent.source import git, objects
 from nodeagent.source.manifest import Entry, Item, Manifest
 from nodeagent.source.objects import Kind, Mode, TreeEntry
@@ -54,6 +54,8 @@ def export(store_path: Path, commit: str, have: Container[str], stream: BinaryIO
         try:
             _export(store, commit, have, stream, ancestor)
         except NodeagentError as error:
+            if isinstance(error, StoreUnusable) and store.has(commit):
+                git.Store.anew(store_path)  # damaged: the next poll fetches all of it again
             _send(stream, _ERROR, f"{error.code}\0{error}".encode(errors="replace")[:_LONGEST_ERROR])
             stream.flush()
 

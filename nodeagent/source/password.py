@@ -19,8 +19,8 @@ LONGEST = 1023  # bytes; openssl's APP_PASS_LEN without the terminating NUL
 
 
 def first_line(data: bytes) -> SecretBytes | None:
-    """The password in what a source gave; None when it gave nothing at all."""
-    if not data:
+    """The password in what a source gave; None where openssl finds none: no bytes at all, or a NUL first."""
+    if not data or data.startswith(b"\0"):
         return None
     return SecretBytes(data[:LONGEST].split(b"\n", 1)[0].split(b"\0", 1)[0])
 
@@ -60,13 +60,15 @@ def _read(path: Path, *, in_memory: bool) -> SecretBytes | None:
         return None
     except OSError as error:
         raise PasswordUnavailable(f"{path}: cannot be read: {error.strerror}") from error
-    with open(descriptor, "rb") as stream:
+    try:
         _demand_private(path, os.fstat(descriptor))
         if in_memory and not storage.is_memory(Path(f"/proc/self/fd/{descriptor}")):
             raise PasswordUnavailable(
                 f"{path}: lies on a disk, which would keep the password: put it on a tmpfs, such as below /run"
             )
-        password = first_line(stream.read(LONGEST + 1))
+        password = first_line(os.read(descriptor, LONGEST + 1))
+    finally:
+        os.close(descriptor)
     if password is None:
         raise PasswordUnavailable(f"{path}: is empty: its first line must be the password of the key file")
     return password

@@ -26,7 +26,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """``commit`` and ``tree`` are empty before the first install; ``directories`` has the top one as an empty path."""
+    """``commit`` and ``tree`` are empty before the first install is complete.
+
+    ``directories`` has the top one as an empty path; it is empty while the checkout was never claimed.
+    """
 
     commit: str
     tree: str

@@ -279,13 +279,14 @@ def _needed() -> None:
 
 
 @pytest.fixture
-def open_tmp_path(tmp_path: Path) -> Path:
-    """``tmp_path``, with a way in for every user."""
-    for directory in (tmp_path, *tmp_path.parents):
-        mode = directory.stat().st_mode & 0o7777
-        if directory.stat().st_uid == os.geteuid() and mode & 0o055 != 0o055:
-            directory.chmod(mode | 0o055)
-    return tmp_path
+def place() -> Iterator[Path]:
+    """A directory on whatever disk that every user may enter (pytest closes the way to its own at every start)."""
+    directory = Path(tempfile.mkdtemp(prefix="nodeagent-test-"))
+    try:
+        directory.chmod(0o755)
+        yield directory
+    finally:
+        shutil.rmtree(directory)
 
 
 @pytest.fixture
@@ -312,9 +313,9 @@ def deploy_key(_needed: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def sshd(deploy_key: Path, open_tmp_path: Path) -> Iterator[Sshd]:
+def sshd(deploy_key: Path, place: Path) -> Iterator[Sshd]:
     """A running server that lets the deploy key in."""
-    server = Sshd(open_tmp_path / "sshd")
+    server = Sshd(place / "sshd")
     server.authorize(deploy_key / "key.pub")
     server.start()
     yield server
@@ -322,9 +323,9 @@ def sshd(deploy_key: Path, open_tmp_path: Path) -> Iterator[Sshd]:
 
 
 @pytest.fixture
-def site(sshd: Sshd, deploy_key: Path, open_tmp_path: Path, memory: Path) -> Site:
+def site(sshd: Sshd, deploy_key: Path, place: Path, memory: Path) -> Site:
     """Server, an empty repository, keys, and the files of a node that may follow it."""
-    directory = open_tmp_path / "node"
+    directory = place / "node"
     directory.mkdir(mode=0o755)
     known_hosts = directory / "known_hosts"
     known_hosts.write_text(sshd.known_hosts_line)
@@ -334,7 +335,7 @@ def site(sshd: Sshd, deploy_key: Path, open_tmp_path: Path, memory: Path) -> Sit
     password_file.write_text(PASSWORD + "\n")
     return Site(
         server=sshd,
-        repository=Repository.create(open_tmp_path, "repository"),
+        repository=Repository.create(place, "repository"),
         directory=directory,
         memory=memory,
         password_file=password_file,

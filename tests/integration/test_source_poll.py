@@ -355,6 +355,17 @@ def test_a_server_that_accepts_and_says_nothing_is_given_up(site):
     assert "Timed out" in failure.message
 
 
+def test_a_store_out_of_the_fetch_users_reach_says_so(site):
+    site.repository.commit(PLAN)
+    site.poll()
+    site.config().paths.cache.chmod(0o700)
+
+    failure = failure_of(site)
+
+    assert (failure.code, failure.transient) == ("StoreUnusable", True)
+    assert "within its reach" in failure.message
+
+
 def test_a_full_store_is_transient_and_says_so(site):
     site.repository.commit({"post.sh": os.urandom(300_000)})
     config = site.config(paths={"cache": site.memory / "small"})

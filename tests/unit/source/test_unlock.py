@@ -1,0 +1,129 @@
+import os
+import stat
+
+import pytest
+
+from nodeagent.config import Config
+from nodeagent.errors import InsecureStorage, KeyFileInvalid, PasswordUnavailable, WrongPassword
+from nodeagent.source import deploy_key
+from nodeagent.source.unlock import forget, unlock
+
+KEY = deploy_key.generate("")[0]
+OTHER = deploy_key.generate("")[0]
+
+
+@pytest.fixture
+def config(memory, disk):
+    (disk / "key.enc").write_bytes(deploy_key.encrypt(KEY, b"password"))
+    (memory / "password").touch(mode=0o600)
+    (memory / "password").write_bytes(b"password\n")
+    return Config.model_validate(
+        {
+            "source": {"url": "ssh://git@server/repository.git", "key": disk / "key.enc"},
+            "password": {"file": memory / "password"},
+            "paths": {"runtime": memory / "run"},
+        }
+    )
+
+
+def kept(config):
+    return list((config.paths.runtime / "private").iterdir())
+
+
+def test_the_key_is_decrypted_and_kept_for_root_alone(config):
+    assert unlock(config, None) == KEY
+
+    (file,) = kept(config)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o400
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert file.read_bytes() == KEY
+
+
+def test_the_key_is_decrypted_once(config):
+    unlock(config, None)
+    config.password.file.unlink()
+
+    assert unlock(config, None) == KEY
+
+
+def test_a_changed_key_file_is_decrypted_anew_and_the_old_key_goes(config):
+    unlock(config, None)
+    config.source.key.write_bytes(deploy_key.encrypt(OTHER, b"password"))
+
+    assert unlock(config, None) == OTHER
+    assert [file.read_bytes() for file in kept(config)] == [OTHER]
+
+
+def test_a_changed_key_file_is_never_answered_with_the_old_key(config):
+    unlock(config, None)
+    config.source.key.write_bytes(deploy_key.encrypt(OTHER, b"another password"))
+
+    with pytest.raises(WrongPassword):
+        unlock(config, None)
+
+
+def test_a_leftover_of_a_crash_does_not_stay(config):
+    unlock(config, None)
+    (config.paths.runtime / "private" / ".deploy_key.1-2-3-4.99").write_bytes(KEY)
+    config.source.key.write_bytes(deploy_key.encrypt(OTHER, b"password"))
+
+    unlock(config, None)
+
+    assert [file.read_bytes() for file in kept(config)] == [OTHER]
+
+
+def test_forgetting_removes_the_key(config):
+    unlock(config, None)
+    forget(config.paths.runtime)
+
+    assert kept(config) == []
+
+
+def test_a_runtime_directory_on_a_disk_is_refused_before_the_key_is_decrypted(config, disk):
+    config = config.model_copy(update={"paths": config.paths.model_copy(update={"runtime": disk / "run"})})
+
+    with pytest.raises(InsecureStorage, match="disk"):
+        unlock(config, None)
+    assert kept(config) == []
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o710, 0o777])
+def test_a_private_directory_that_others_may_enter_is_refused(config, mode):
+    (config.paths.runtime / "private").mkdir(parents=True)
+    (config.paths.runtime / "private").chmod(mode)
+
+    with pytest.raises(InsecureStorage, match="0700"):
+        unlock(config, None)
+
+
+def test_a_link_in_place_of_the_private_directory_is_refused(config, memory):
+    (memory / "elsewhere").mkdir(mode=0o700)
+    config.paths.runtime.mkdir()
+    (config.paths.runtime / "private").symlink_to(memory / "elsewhere")
+
+    with pytest.raises(InsecureStorage):
+        unlock(config, None)
+
+
+def test_a_missing_key_file_says_where_it_belongs(config):
+    config.source.key.unlink()
+
+    with pytest.raises(KeyFileInvalid, match=r"key\.enc.*source\.key"):
+        unlock(config, None)
+
+
+def test_a_missing_password_leaves_nothing_behind(config):
+    config.password.file.unlink()
+
+    with pytest.raises(PasswordUnavailable):
+        unlock(config, None)
+    assert kept(config) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root reads anything; another user sees the error at once")
+def test_a_key_file_that_is_a_directory_is_named(config):
+    config.source.key.unlink()
+    config.source.key.mkdir()
+
+    with pytest.raises(KeyFileInvalid, match="cannot be read"):
+        unlock(config, None)
