@@ -51,7 +51,7 @@ def stage(title: str) -> Iterator[None]:
 def main() -> None:
     sandbox.enter("compute-001")
     begun = time.monotonic()
-    untouched = HOSTS.read_text()
+    untouched = text_of(HOSTS)
     sandbox.stub(STUBBED)
     with stage("a git server on loopback, a deploy key made as the guide says, encrypted with a password"):
         server = make_server()
@@ -64,7 +64,7 @@ def main() -> None:
         stop(daemon, server)
     show_difference(before)
     with stage("the machine itself"):
-        check("the real /etc/hosts is as it was", (sandbox.LOWER / "etc/hosts").read_text() == untouched)
+        check("the real /etc/hosts is as it was", text_of(sandbox.LOWER / "etc/hosts") == untouched)
     say(f"\nall {held} claims held, in {time.monotonic() - begun:.1f} s")
 
 
@@ -139,7 +139,7 @@ def show_difference(before: set[Path]) -> None:
         found = [(sign, path) for sign, path in sandbox.changes() if path not in before and is_the_nodes(path)]
         for sign, path in found:
             say(f"   {sign} {path}")
-        old = (sandbox.LOWER / "etc/hosts").read_text().splitlines()
+        old = text_of(sandbox.LOWER / "etc/hosts").splitlines()
         for line in difflib.unified_diff(
             old, HOSTS.read_text().splitlines(), "/etc/hosts", "/etc/hosts", lineterm="", n=1
         ):
@@ -157,8 +157,12 @@ def is_the_nodes(path: Path) -> bool:
     return not str(path).startswith(own) and "__pycache__" not in path.parts
 
 
+def text_of(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
 def stub_calls() -> list[str]:
-    return sandbox.STUB_LOG.read_text().splitlines() if sandbox.STUB_LOG.exists() else []
+    return text_of(sandbox.STUB_LOG).splitlines()
 
 
 def find_on_disk(text: str) -> list[Path]:
