@@ -59,7 +59,7 @@ class Child:
         """Whether it has ended; block until then, at most to the deadline."""
         poll = select.poll()
         poll.register(self.pidfd, select.POLLIN)
-        return bool(poll.poll(max(0.0, deadline - time.monotonic()) * 1000))
+        return bool(poll.poll(None if deadline == float("inf") else max(0.0, deadline - time.monotonic()) * 1000))
 
     def ending(self) -> str:
         """How the ended child came to its end; empty if it exited with 0."""

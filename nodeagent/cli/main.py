@@ -15,7 +15,6 @@ _MODULES = {
     "adopt": "apply",
     "status": "status",
     "check-config": "check_config",
-    "key": "key",
 }
 """Where each verb is. Only the one that is asked for is imported: half of them need no git and no shell grammar, and
 would be 0.3 s slower with them; ``status`` is asked on a thousand nodes at once."""
@@ -32,9 +31,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 def call(argv: Sequence[str]) -> int:
     """Run the command line; the exit code."""
     try:
-        arguments = _parser(argv).parse_args(argv)
-        code: int = arguments.func(arguments)
-        sys.stdout.flush()
+        try:
+            arguments = _parser(argv).parse_args(argv)
+            code: int = arguments.func(arguments)
+        finally:
+            sys.stdout.flush()  # here, where an error can still be told from success
     except NodeagentError as error:
         print(f"nodeagent: {error}", file=sys.stderr)  # noqa: T201 - the command line's own voice
         return _NOT_NOW if isinstance(error, NotNow) else 1

@@ -1,0 +1,116 @@
+import os
+import sys
+
+import pytest
+
+from nodeagent import __version__, child
+from nodeagent.cli import main, status
+from nodeagent.errors import NotNow, WrongPassword
+
+
+def raising(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
+    """The exit code of a verb that raises."""
+
+    def verb(_args: object) -> int:
+        raise error
+
+    monkeypatch.setattr(status, "_status", verb)
+    return main.call(["status"])
+
+
+def test_an_expected_error_is_one_line_and_exit_code_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert raising(monkeypatch, WrongPassword("the key does not open")) == 1
+    assert capsys.readouterr() == ("", "nodeagent: the key does not open\n")
+
+
+def test_not_now_is_exit_code_75(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert raising(monkeypatch, NotNow("another one is at work")) == 75
+
+
+def test_ctrl_c_is_exit_code_130_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert raising(monkeypatch, KeyboardInterrupt()) == 130
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(KeyError):
+        raising(monkeypatch, KeyError("bug"))
+
+
+def test_a_reader_that_goes_away_early_is_no_error_to_talk_about() -> None:
+    reader, writer = os.pipe()
+    errors, errors_end = os.pipe()
+    os.close(reader)
+
+    def verb() -> None:
+        os.dup2(writer, 1)
+        os.dup2(errors_end, 2)
+        sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
+        os._exit(main.call(["--help"]))
+
+    process = child.fork(verb, keep=[writer, errors_end], session=True)
+    os.close(writer)
+    os.close(errors_end)
+    with open(errors, "rb") as stream:
+        assert stream.read() == b""
+    assert process.ending() == "exited with code 1"
+    process.reap()
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main.call(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"nodeagent {__version__}\n"
+
+
+@pytest.mark.parametrize("argv", [[], ["no-such-verb"], ["status", "--no-such-option"]])
+def test_a_wrong_call_is_exit_code_2_and_names_the_verbs(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main.call(argv)
+    assert caught.value.code == 2
+    assert "usage: nodeagent" in capsys.readouterr().err
+
+
+def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main.call(["--help"])
+    lines = capsys.readouterr().out.splitlines()
+    for verb in main._MODULES:
+        assert any(line.split()[:1] == [verb] for line in lines)
+
+
+def test_main_ends_the_process_with_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(status, "_status", lambda _args: 3)
+    with pytest.raises(SystemExit) as caught:
+        main.main(["status"])
+    assert caught.value.code == 3
+
+
+def test_status_loads_no_library_that_it_does_not_need() -> None:
+    receiver, sender = os.pipe()
+
+    def look() -> None:
+        os.dup2(sender, 1)
+        os.execv(
+            sys.executable,
+            [
+                sys.executable,
+                "-c",
+                "import sys; from nodeagent.cli import main\n"
+                "try: main.call(['status', '--help'])\n"
+                "except SystemExit: pass\n"
+                "print('LOADED', *{'pygit2', 'cryptography', 'tree_sitter', 'tenacity'} & sys.modules.keys())",
+            ],
+        )
+
+    process = child.fork(look, keep=[sender], session=True)
+    os.close(sender)
+    with open(receiver) as stream:
+        said = stream.read()
+    process.reap()
+    assert said.endswith("\nLOADED\n")
