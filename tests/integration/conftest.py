@@ -120,6 +120,8 @@ class Repository:
             path = self.work / name
             if content is None:
                 path.unlink()
+                with contextlib.suppress(OSError):  # like git, which keeps no empty directory
+                    path.parent.rmdir()
                 continue
             path.parent.mkdir(parents=True, exist_ok=True)
             data = content.encode() if isinstance(content, str) else content
