@@ -68,8 +68,9 @@ class _Wanted:
     entries: dict[str, list[Source]] = field(default_factory=dict)
     roots: list[os.stat_result] = field(default_factory=list)
 
-    def __len__(self) -> int:
-        return len(self.entries) + bool(self.roots)
+    def count(self) -> int:
+        """How many things these are; rsync counts one that is named twice as two."""
+        return len(self.roots) + sum(map(len, self.entries.values()))
 
     def add(self, name: str, source: Source) -> None:
         self.entries.setdefault(name, []).append(source)
@@ -148,8 +149,8 @@ class _Copy:
 
     def _is_single(self, wanted: _Wanted) -> bool:
         """Whether all there is to copy is one thing, which may get another name: one file, or one empty directory."""
-        if len(wanted) != 1:
-            return not wanted
+        if wanted.count() > 1:
+            return False
         for source in next(iter(wanted.entries.values()), ()):
             if stat.S_ISDIR(source.stat.st_mode):
                 with os.scandir(source.name) as entries:
@@ -170,7 +171,7 @@ class _Copy:
         slash = destination.endswith("/")
         found = self._look_at(path)
         if found is None and self.options.mkpath and (not single or "/" in destination):
-            found = self._make_path(path, parent_only=single and not slash)
+            self._make_path(os.path.dirname(path.rstrip("/")))
         if found is not None and stat.S_ISDIR(found.st_mode):
             with self._opened(path) as at:
                 self.target = (found.st_dev, found.st_ino)
@@ -204,13 +205,12 @@ class _Copy:
         except OSError as error:
             raise _UnusableDestinationError(_SELECTION, _says("change_dir", path, error)) from error
 
-    def _make_path(self, path: str, *, parent_only: bool) -> os.stat_result | None:
+    def _make_path(self, path: str) -> None:
         """``--mkpath``."""
         try:
-            self._make_directories(os.path.dirname(path) if parent_only else path).close()
+            self._make_directories(path).close()
         except OSError as error:
             raise _UnusableDestinationError(_FILE_IO, _says("mkdir", path, error)) from error
-        return self._look_at(path)
 
     def _make_directories(self, path: str) -> Directory:
         """``mkdir -p``; returns the directory, open."""
@@ -230,12 +230,13 @@ class _Copy:
                 place = opened.enter_context(locate(path, cwd=self.cwd, follow=False))
                 if place.directory.lstat(place.name) is not None:
                     raise FileExistsError(17, os.strerror(17))  # a dangling link
-                if wanted.roots:
-                    at, _ = self.placer.directory(place.directory, place.name, wanted.roots[0])
-                    opened.enter_context(at)
-                else:
+                # What --mkpath made counts as having been there: only -p gives it the source's mode.
+                if not wanted.roots or (self.options.mkpath and not self.options.perms):
                     self.placer.plain_directory(place.directory, place.name)
-                    at = opened.enter_context(place.directory.enter(place.name))
+                    at = place.directory.enter(place.name)
+                else:
+                    at, _ = self.placer.directory(place.directory, place.name, wanted.roots[0])
+                opened.enter_context(at)
             except OSError as error:
                 raise _UnusableDestinationError(_FILE_IO, _says("mkdir", path, error)) from error
             self._level(at, wanted, depth=0, contents=bool(wanted.roots))

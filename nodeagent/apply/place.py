@@ -74,8 +74,8 @@ class Placer:
             self.destinations.keep(path)
             os.chown(name, final.uid, final.gid, dir_fd=at.fd, follow_symlinks=False)
             return self._done(path, wanted, Change.UPDATED)
-        if there is not None:
-            self._make_way(at, name, there)
+        self._check_way(at, name, there)
+        self._make_way(at, name, there)
         atomic.place_link(at.fd, name, target, uid=final.uid, gid=final.gid, mtime_ns=self._mtime(source.stat))
         return self._done(path, wanted, Change.CREATED if there is None else Change.UPDATED)
 
@@ -88,8 +88,8 @@ class Placer:
         final = self._final(wanted, None, there, same=same)
         if there is not None and same and _attributes(there) == (final.mode, final.uid, final.gid):
             return self.report(FileChange(path=path, change=Change.UNCHANGED))
-        if there is not None:
-            self._make_way(at, name, there)
+        self._check_way(at, name, there)
+        self._make_way(at, name, there)
         atomic.place_node(
             at.fd,
             name,
@@ -176,29 +176,33 @@ class Placer:
         self, at: Directory, name: str, incoming: Incoming, *, there: os.stat_result | None, same: bool
     ) -> None:
         path = at.child(name)
+        self._check_way(at, name, there)
         with atomic.AtomicFile(at.fd, name) as file:
             incoming.pour(file.fd)
             wanted = self._wanted(at, incoming.stat, incoming.digest)
             final = self._final(wanted, self.destinations.left(path, wanted), there, same=same)
-            if there is not None:
-                self._make_way(at, name, there)
-                if stat.S_ISREG(there.st_mode):
-                    file.carry_labels()
+            self._make_way(at, name, there)
+            if there is not None and stat.S_ISREG(there.st_mode):
+                file.carry_labels()
             mtime_ns = self._mtime(incoming.stat)
             file.commit(mode=final.mode, uid=final.uid, gid=final.gid, mtime_ns=mtime_ns)
 
-    def _make_way(self, at: Directory, name: str, there: os.stat_result) -> None:
-        """Keep what will be replaced; a directory is removed, as a rename cannot replace it."""
-        path = at.child(name)
-        if not stat.S_ISDIR(there.st_mode):
-            self.destinations.keep(path)
-        elif self.options.delete:
-            self.remove(at, name, there)
-        else:
+    def _check_way(self, at: Directory, name: str, there: os.stat_result | None) -> None:
+        """Refuse, as rsync does without ``--delete``, to replace a directory that is not empty."""
+        if there is not None and stat.S_ISDIR(there.st_mode) and not self.options.delete:
             with at.enter(name) as below:
                 if below.names():
-                    raise OSError(f"could not make way for it: cannot delete non-empty directory: {path}")
-            self.destinations.keep(path)
+                    raise OSError(f"could not make way for it: cannot delete non-empty directory: {at.child(name)}")
+
+    def _make_way(self, at: Directory, name: str, there: os.stat_result | None) -> None:
+        """Keep what will be replaced; a directory is removed, as a rename cannot replace it."""
+        if there is None:
+            return
+        if stat.S_ISDIR(there.st_mode) and self.options.delete:
+            self.remove(at, name, there)
+            return
+        self.destinations.keep(at.child(name))
+        if stat.S_ISDIR(there.st_mode):
             os.rmdir(name, dir_fd=at.fd)
 
     def _wanted(self, at: Directory, source: os.stat_result, digest: str) -> Content:

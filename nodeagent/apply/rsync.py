@@ -78,11 +78,13 @@ class CopyOptions:
 def parse(words: Sequence[str]) -> CopyOptions | None:
     """Understand the option words of an rsync command line (without the program's name and the operands).
 
+    A ``--`` may end them.
+
     Returns:
         The options, or None when a word is not an option or is one that COPY does not do exactly.
     """
     flags: set[str] = set()
-    for word in words:
+    for word in words[:-1] if words and words[-1] == "--" else words:
         understood = _long(word[2:], flags) if word.startswith("--") else _short(word, flags)
         if not understood:
             return None
