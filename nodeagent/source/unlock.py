@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nodeagent.config import Config
 from nodeagent.errors import InsecureStorage, KeyFileInvalid
-from nodeagent.source import deploy_key, storage
+from nodeagent.source import storage
 from nodeagent.source.password import read_password
 
 DIRECTORY = "private"  # below paths.runtime
@@ -44,6 +44,9 @@ def unlock(config: Config, credentials_directory: Path | None) -> bytes:
         data = config.source.key.read_bytes()
     except OSError as error:
         raise KeyFileInvalid(f"{config.source.key}: cannot be read: {error.strerror}") from error
+    # Needed once a boot, in a child: in the daemon it would be 6 MiB for as long as the node is up.
+    from nodeagent.source import deploy_key  # noqa: PLC0415 - see above
+
     password = read_password(config.password, credentials_directory)
     key = deploy_key.decrypt_deploy_key(data, password.get_secret_value())
     _keep(kept, key)

@@ -1,0 +1,98 @@
+"""Look whether a node could fetch: step by step, without changing anything.
+
+One connection tells it all, because the errors come in a fixed order: who is refused for the deploy key was let in by
+the host key before.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretBytes
+
+from nodeagent.config import Config
+from nodeagent.errors import (
+    AuthenticationFailed,
+    HostKeyMismatch,
+    HostKeyUnknown,
+    KeyFileInvalid,
+    NodeagentError,
+    ReferenceNotFound,
+    RepositoryNotFound,
+)
+from nodeagent.model import Failure
+from nodeagent.source import address, deploy_key, git, known_hosts
+from nodeagent.source.confine import confine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What one look found. ``code`` is an error's, or empty when all is well; ``message`` one line."""
+
+    check: str
+    code: str
+    message: str
+
+    @property
+    def ok(self) -> bool:
+        return not self.code
+
+
+# What the server is asked for, in the order in which it fails, each with the errors that mean this step.
+_STEPS: Sequence[tuple[str, frozenset[str], str]] = (
+    ("host key", frozenset({HostKeyUnknown.code, HostKeyMismatch.code}), "the server shows a pinned key"),
+    ("deploy key", frozenset({AuthenticationFailed.code, KeyFileInvalid.code}), "the server accepts it"),
+    ("repository", frozenset({RepositoryNotFound.code}), "the server has it"),
+    ("branch", frozenset({ReferenceNotFound.code}), "it is there"),
+)
+
+
+def open_key(config: Config, password: SecretBytes) -> tuple[bytes, Finding]:
+    """Open the key file, in memory only; the key is empty when the finding is a failure."""
+    try:
+        data = config.source.key.read_bytes()
+        key = deploy_key.decrypt_deploy_key(data, password.get_secret_value())
+    except OSError as error:
+        message = f"{config.source.key}: cannot be read: {error.strerror}"
+        return b"", Finding(check="password", code=KeyFileInvalid.code, message=message)
+    except NodeagentError as error:
+        return b"", Finding(check="password", code=error.code, message=str(error))
+    return key, Finding(check="password", code="", message=f"it opens {config.source.key}")
+
+
+def ask(config: Config, key: bytes, home: Path, *, confined: bool) -> str:
+    """Ask the server for the branch's commit (hex); in a forked child when ``confined``, as root is given up.
+
+    ``home`` was prepared by :func:`prepare`.
+
+    Raises:
+        NodeagentError: what is wrong.
+    """
+    if confined:
+        confine(config.source.user)
+    git.configure(home, config.source.connect_timeout, config.source.timeout)
+    return git.Remote.without_store(config.source.url, key, config.source.known_hosts).head(config.source.ref)
+
+
+def prepare(config: Config, home: Path) -> None:
+    """Fill a home directory that the fetch user may enter with the pinned keys.
+
+    Raises:
+        InvalidConfiguration: ``source.url`` is no SSH address.
+    """
+    home.chmod(0o755)
+    known_hosts.narrow(config.source.known_hosts, home, address.parse(config.source.url))
+
+
+def findings(config: Config, answer: str | Failure) -> Sequence[Finding]:
+    """One finding for each step, up to the first that failed, from what :func:`ask` gave or raised."""
+    failure = answer if isinstance(answer, Failure) else None
+    found: list[Finding] = []
+    if failure is not None and not any(failure.code in codes for _, codes, _ in _STEPS):
+        return [Finding(check="server", code=failure.code, message=failure.message)]
+    for check, codes, fine in _STEPS:
+        if failure is not None and failure.code in codes:
+            return [*found, Finding(check=check, code=failure.code, message=failure.message)]
+        found.append(Finding(check=check, code="", message=fine))
+    found[-1] = Finding(check="branch", code="", message=f"{config.source.ref} is at {answer}")
+    return found

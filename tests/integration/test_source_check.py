@@ -1,0 +1,157 @@
+"""``nodeagent key check`` against a real OpenSSH server."""
+
+import argparse
+import json
+
+import pytest
+
+from nodeagent.cli import key
+from nodeagent.errors import InvalidConfiguration, PasswordUnavailable
+
+
+STEPS = ["password", "host key", "deploy key", "repository", "branch"]
+
+
+@pytest.fixture
+def check(site, capfd):
+    """Run the verb on the site's configuration; exit code and output."""
+
+    def run(*words, **source):
+        values = {"url": site.url, "key": site.key_file, "known_hosts": site.known_hosts, "user": "nobody", **source}
+        lines = ["[source]", *(f"{name} = {json.dumps(str(value))}" for name, value in values.items())]
+        lines += ["[password]", f"file = {json.dumps(str(site.password_file))}"]
+        file = site.directory / "nodeagent.toml"
+        file.write_text("\n".join(lines))
+        parser = argparse.ArgumentParser()
+        key.add_parser(parser.add_subparsers())
+        arguments = parser.parse_args(["key", "check", "--config", str(file), *map(str, words)])
+        code = arguments.func(arguments)
+        return code, capfd.readouterr().out
+
+    return run
+
+
+def test_when_all_is_well_it_says_so_line_by_line(site, check):
+    commit = site.repository.commit({"post.sh": ""})
+
+    code, output = check()
+
+    assert code == 0
+    lines = output.splitlines()
+    assert [line.split(":")[0].split(maxsplit=1) for line in lines] == [["ok", step] for step in STEPS]
+    assert commit in lines[-1]
+
+
+def test_json_says_the_same(site, check):
+    site.repository.commit({"post.sh": ""})
+
+    code, output = check("--json")
+
+    told = json.loads(output)
+    assert (code, told["schema"], told["ok"]) == (0, 1, True)
+    assert len(told["findings"]) == 5
+    assert all(finding["ok"] and finding["code"] == "" and finding["message"] for finding in told["findings"])
+
+
+def unpin(site):
+    site.known_hosts.write_text("")
+
+
+def change_host_key(site):
+    site.server.stop()
+    site.server.new_host_key()
+    site.server.start()
+
+
+def lock_out(site):
+    (site.server.directory / "authorized_keys").write_text("")
+
+
+def wrong_password(site):
+    site.password_file.write_text("wrong\n")
+
+
+def no_key_file(site):
+    site.key_file.unlink()
+
+
+def stop_server(site):
+    site.server.stop()
+
+
+@pytest.mark.parametrize(
+    ("harm", "source", "passed", "failed"),
+    [
+        (wrong_password, {}, [], ("password", "WrongPassword")),
+        (no_key_file, {}, [], ("password", "KeyFileInvalid")),
+        (stop_server, {}, ["password"], ("server", "RemoteUnreachable")),
+        (unpin, {}, ["password"], ("host key", "HostKeyUnknown")),
+        (change_host_key, {}, ["password"], ("host key", "HostKeyMismatch")),
+        (lock_out, {}, STEPS[:2], ("deploy key", "AuthenticationFailed")),
+        (None, {"url": "elsewhere.git"}, STEPS[:3], ("repository", "RepositoryNotFound")),
+        (None, {"ref": "production"}, STEPS[:4], ("branch", "ReferenceNotFound")),
+    ],
+)
+def test_it_stops_at_what_is_wrong_and_names_it(site, check, *, harm, source, passed, failed):
+    site.repository.commit({"post.sh": ""})
+    if harm is not None:
+        harm(site)
+    if "url" in source:
+        source = {"url": site.url.replace("repository.git", source["url"])}
+
+    exit_code, output = check("--json", **source)
+
+    told = json.loads(output)
+    assert (exit_code, told["ok"]) == (1, False)
+    assert [(finding["check"], finding["code"]) for finding in told["findings"]] == [*((p, "") for p in passed), failed]
+
+    _, text = check(**source)
+    assert text.splitlines()[-1].startswith("FAILED")
+    assert len(text.splitlines()) == len(passed) + 1
+
+
+def test_a_password_file_goes_before_the_daemons_password(site, check, tmp_path):
+    site.repository.commit({"post.sh": ""})
+    (tmp_path / "password").write_text("wrong\n")
+    assert check("--password-file", tmp_path / "password")[0] == 1
+
+    (tmp_path / "password").write_text(site.password_file.read_text())
+    site.password_file.unlink()
+    assert check("--password-file", tmp_path / "password")[0] == 0
+    with pytest.raises(PasswordUnavailable):
+        check()
+
+
+def test_a_systemd_credential_is_used_when_there_is_one(site, check, tmp_path, monkeypatch):
+    site.repository.commit({"post.sh": ""})
+    (tmp_path / "nodeagent.password").touch(mode=0o400)
+    (tmp_path / "nodeagent.password").write_text(site.password_file.read_text())
+    site.password_file.unlink()
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+
+    assert check()[0] == 0
+
+
+def test_without_the_fetch_user_it_says_so_and_goes_on(site, check):
+    site.repository.commit({"post.sh": ""})
+
+    code, output = check(user="no-such-user")
+
+    assert code == 0
+    assert "no-such-user does not exist here" in output
+    assert "ok      branch" in output
+
+
+def test_nothing_is_left_behind(site, check):
+    site.repository.commit({"post.sh": ""})
+    before = sorted(site.directory.rglob("*"))
+
+    check()
+
+    assert sorted(p for p in site.directory.rglob("*") if p.name != "nodeagent.toml") == before
+    assert not (site.memory / "run").exists()
+
+
+def test_a_configuration_that_is_wrong_is_an_error_of_its_own(check):
+    with pytest.raises(InvalidConfiguration):
+        check(url="https://server/repository.git")

@@ -1,0 +1,164 @@
+import argparse
+import os
+import pty
+import subprocess  # noqa: TID251 - tests drive the real programs
+import sys
+
+import pytest
+
+from nodeagent.cli import key as module
+from nodeagent.errors import KeyFileInvalid, NodeagentError, PasswordUnavailable, WrongPassword
+from nodeagent.source import deploy_key
+
+PAYLOADS = [b"", b"text\n", b"no newline", bytes(range(256)) * 33, b"\r\n\0\xff"]
+
+
+def call(*words):
+    parser = argparse.ArgumentParser()
+    module.add_parser(parser.add_subparsers(required=True))
+    arguments = parser.parse_args(["key", *map(str, words)])
+    return arguments.func(arguments)
+
+
+@pytest.fixture
+def password(tmp_path):
+    file = tmp_path / "password"
+    file.write_bytes("pässwörd\nsecond line\n".encode())
+    return file
+
+
+@pytest.fixture
+def stdin(monkeypatch, tmp_path):
+    """Make the bytes standard input."""
+
+    def give(data):
+        (tmp_path / "stdin").write_bytes(data)
+        monkeypatch.setattr(sys, "stdin", (tmp_path / "stdin").open())
+
+    yield give
+    sys.stdin.close()
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_openssl_decrypts_what_key_encrypt_writes(tmp_path, password, payload, capfdbinary):
+    (tmp_path / "plain").write_bytes(payload)
+
+    assert call("encrypt", tmp_path / "plain", "--password-file", password) == 0
+
+    command = ["openssl", "enc", "-d", "-aes-256-cbc", "-a", "-pbkdf2", "-pass", f"file:{password}"]
+    written = capfdbinary.readouterr().out
+    assert subprocess.run(command, input=written, check=True, capture_output=True).stdout == payload
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_key_decrypt_writes_what_openssl_encrypted(tmp_path, password, payload, capfdbinary):
+    command = ["openssl", "enc", "-aes-256-cbc", "-a", "-salt", "-pbkdf2", "-pass", f"file:{password}"]
+    encrypted = subprocess.run(command, input=payload, check=True, capture_output=True).stdout
+    (tmp_path / "encrypted").write_bytes(encrypted)
+
+    assert call("decrypt", tmp_path / "encrypted", "--password-file", password) == 0
+
+    assert capfdbinary.readouterr().out == payload
+
+
+def test_a_dash_reads_the_password_from_standard_input(tmp_path, stdin, capfdbinary):
+    (tmp_path / "encrypted").write_bytes(deploy_key.encrypt(b"payload", b"secret"))
+    stdin(b"secret\nwhat follows is not read")
+
+    assert call("decrypt", tmp_path / "encrypted", "--password-file", "-") == 0
+    assert capfdbinary.readouterr().out == b"payload"
+
+
+def test_on_a_terminal_the_password_is_asked_for_without_echo(tmp_path):
+    (tmp_path / "encrypted").write_bytes(deploy_key.encrypt(b"payload", b"secret"))
+    code = (
+        "import sys; sys.path.insert(0, sys.argv.pop(1)); from nodeagent.cli import key; import argparse;"
+        "p = argparse.ArgumentParser(); key.add_parser(p.add_subparsers()); a = p.parse_args(); sys.exit(a.func(a))"
+    )
+    root = os.path.dirname(os.path.dirname(os.path.dirname(module.__file__)))
+    words = ["key", "decrypt", str(tmp_path / "encrypted"), "--password-file", "-"]
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, "-c", code, root, *words])
+    shown = b""
+    while not shown.endswith(b"Password: "):
+        shown += os.read(terminal, 1000)
+    os.write(terminal, b"secret\n")
+    while b"payload" not in shown:
+        shown += os.read(terminal, 1000)
+    assert os.waitpid(pid, 0)[1] == 0
+    os.close(terminal)
+    assert b"secret" not in shown
+
+
+@pytest.mark.parametrize(
+    ("content", "given", "error"),
+    [
+        (deploy_key.encrypt(b"payload", b"secret"), b"wrong\n", WrongPassword),
+        (deploy_key.encrypt(b"payload", b"secret")[:30], b"secret\n", KeyFileInvalid),
+        (b"", b"secret\n", KeyFileInvalid),
+        (None, b"secret\n", KeyFileInvalid),
+        (deploy_key.encrypt(b"payload", b"secret"), b"", PasswordUnavailable),
+        (deploy_key.encrypt(b"payload", b"secret"), None, PasswordUnavailable),
+    ],
+)
+def test_on_an_error_nothing_is_on_standard_output(tmp_path, content, given, error, capfdbinary):
+    for name, data in (("encrypted", content), ("given", given)):
+        if data is not None:
+            (tmp_path / name).write_bytes(data)
+
+    with pytest.raises(error):
+        call("decrypt", tmp_path / "encrypted", "--password-file", tmp_path / "given")
+    assert capfdbinary.readouterr().out == b""
+
+
+def test_an_empty_standard_input_is_no_password(tmp_path, stdin):
+    (tmp_path / "plain").touch()
+    stdin(b"")
+
+    with pytest.raises(PasswordUnavailable, match="standard input"):
+        call("encrypt", tmp_path / "plain", "--password-file", "-")
+
+
+def test_encrypt_and_decrypt_demand_a_password_file(tmp_path, capsys):
+    for verb in ("encrypt", "decrypt"):
+        with pytest.raises(SystemExit):
+            call(verb, tmp_path)
+        assert "--password-file" in capsys.readouterr().err
+
+
+def test_a_generated_key_opens_with_the_password_that_is_shown_once(tmp_path, capsys):
+    assert call("generate", tmp_path / "new", "--comment", "nodes") == 0
+
+    shown = capsys.readouterr().out
+    password = shown.partition("password: ")[2].split()[0]
+    encrypted = (tmp_path / "new/key.enc").read_bytes()
+    assert deploy_key.decrypt_deploy_key(encrypted, password.encode()) == (tmp_path / "new/key").read_bytes()
+    assert (tmp_path / "new/key.pub").read_text().endswith(" nodes\n")
+    assert shown.count(password) == 1
+    assert not any(password.encode() in path.read_bytes() for path in (tmp_path / "new").iterdir())
+
+
+def test_a_given_password_is_taken_and_not_shown(tmp_path, password, capsys):
+    assert call("generate", tmp_path / "new", "--password-file", password) == 0
+
+    assert "pässwörd" not in capsys.readouterr().out
+    deploy_key.decrypt_deploy_key((tmp_path / "new/key.enc").read_bytes(), "pässwörd".encode())
+    assert (tmp_path / "new/key.pub").read_text().rstrip().endswith(f"nodeagent@{os.uname().nodename}")
+
+
+def test_a_key_without_a_password_is_not_made(tmp_path):
+    (tmp_path / "password").write_bytes(b"\n")
+
+    with pytest.raises(PasswordUnavailable, match="needs a password"):
+        call("generate", tmp_path / "new", "--password-file", tmp_path / "password")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_key_is_never_overwritten(tmp_path):
+    call("generate", tmp_path / "new")
+    before = (tmp_path / "new/key").read_bytes()
+
+    with pytest.raises(NodeagentError, match="never overwritten"):
+        call("generate", tmp_path / "new")
+    assert (tmp_path / "new/key").read_bytes() == before
