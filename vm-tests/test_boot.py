@@ -58,6 +58,12 @@ def test_the_journal_has_each_step_with_the_guides_words_and_the_fields(commit: 
 
 
 @pytest.mark.usefixtures("commit")
+def test_journalctl_explains_the_entries(node: Node) -> None:
+    explained = node.exec("journalctl", "--catalog", "--identifier", "postscripts", "--no-pager")
+    assert "Subject: " in explained
+
+
+@pytest.mark.usefixtures("commit")
 def test_no_secret_reaches_the_journal_the_disk_or_a_command_line(node: Node, server: GitServer) -> None:
     journal = node.exec("journalctl", "--no-pager", "--output=export")
     command_lines = node.exec("sh", "-c", "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ | tr '\\0' '\\n'")

@@ -1,9 +1,12 @@
 """What holds for the project as a whole: its linters, its documents, its pinned dependencies."""
 
+import importlib.util
+import os
 import re
 import shutil
 import subprocess  # noqa: TID251 - linters are programs
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -135,6 +138,28 @@ def test_requirements_are_pinned_with_hashes_and_name_no_index(name: str) -> Non
     pins = re.findall(r"^([a-z0-9-]+)==\S+ \\\n    --hash=sha256:", text, re.M)
     assert pins
     assert len(pins) == len(re.findall(r"^[^\s#]", text, re.M))
+
+
+@pytest.mark.timeout(180)
+def test_the_source_archive_alone_builds_the_wheel_without_a_network(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", tmp_path, PROJECT]
+    if importlib.util.find_spec("build") is None:
+        pytest.skip("needs the build module")
+    offline = ["unshare", "--net", *build] if os.geteuid() == 0 else build
+    done = subprocess.run(offline, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    package = {name for name in names if name.startswith("nodeagent/")}
+    assert package == set(tracked("nodeagent"))
+    data = {name.partition(".data/data/")[2] for name in names if ".data/data/" in name}
+    assert data == {
+        "lib/systemd/system/nodeagent.service",
+        "lib/systemd/catalog/nodeagent.catalog",
+        "lib/sysusers.d/nodeagent.conf",
+        "lib/tmpfiles.d/nodeagent.conf",
+    }
+    assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
 def test_no_file_names_a_place_that_only_one_machine_has() -> None:
