@@ -10,13 +10,12 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from nodeagent import node
 from nodeagent.config import Config, FirstStart
 from nodeagent.errors import NodeagentError, TransientError
 from nodeagent.evaluate import policy
-from nodeagent.evaluation import Job, Settings, evaluate
 from nodeagent.ledger import database, destinations, watch
 from nodeagent.ledger.sources import Source
 from nodeagent.model import ApplyOutcome, Evaluation, Failure, Mode, Notice, PollOutcome, Reporter, Revision
@@ -26,6 +25,11 @@ from nodeagent.source.checkout import Checkout
 from nodeagent.source.confine import confine
 from nodeagent.source.handover import export, receive
 from nodeagent.stream import stream
+
+# The grammar and the step engine are needed by the apply worker alone, when there is something to do. They are loaded
+# there (30 ms), so that the daemon does not hold them and every fork of it is cheaper.
+if TYPE_CHECKING:
+    from nodeagent.evaluation import Settings
 
 _WARNING = 4  # syslog severity
 
@@ -65,7 +69,7 @@ def apply_cycle(
 
 
 def apply_directory(
-    directory: Path, settings: Settings, wishes: Wishes, stop: threading.Event, reporter: Reporter
+    directory: Path, settings: "Settings", wishes: Wishes, stop: threading.Event, reporter: Reporter
 ) -> Evaluation:
     """Evaluate a tree as it stands. What other sources placed is neither repaired nor removed.
 
@@ -73,6 +77,8 @@ def apply_directory(
         PostScriptMissing: it has no post.sh.
         NotNow: another agent is at work.
     """
+    from nodeagent.evaluation import Job, evaluate  # noqa: PLC0415 - see above
+
     with _ledger(settings.state, reporter) as connection:
         source = Source(connection, f"directory:{directory}")
         revision = Revision(ref=str(directory), commit="", tree=tree.of_directory(directory))
@@ -162,6 +168,8 @@ class _Cycle:
         return Revision(ref=config.source.ref, commit=commit, tree=effective)
 
     def _evaluate(self, revision: Revision, due: policy.Due, wishes: Wishes) -> Evaluation:
+        from nodeagent.evaluation import Job, Settings, evaluate  # noqa: PLC0415 - see above
+
         config = self._config
         if due.trigger in _FRESH and not self._is_fresh(revision.commit):
             self._install(revision.commit)
