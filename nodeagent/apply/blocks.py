@@ -92,26 +92,23 @@ def claim_settled(pieces: Sequence[Piece], *, statement: str, text: bytes) -> tu
 def find_blocks(content: bytes, blocks: Sequence[Block]) -> list[Span | None]:
     """Find where each block stands, no two in one place; None for a block that is gone.
 
-    Blocks are looked for in their order first, as they were recorded in the order of the file, then anywhere.
+    They are looked for in their order, which is that of the file when they were recorded, and then anywhere; from the
+    end, since what nodeagent appended stands below an equal line of somebody else's.
     """
     spans: list[Span | None] = [None] * len(blocks)
-    cursor = 0
-    index = 0
-    while index < len(blocks):
-        run = _run(blocks, index)
-        start = _find_run(content, run, cursor)
-        while start is None and len(run) > 1:
-            run = run[:-1]
-            start = _find_run(content, run, cursor)
-        if start is not None:
-            for offset, block in enumerate(run):
-                spans[index + offset] = (start, start + len(block.text))
-                start += len(block.text)
-            cursor = start
-        index += len(run)
-    for index, block in enumerate(blocks):
+    limit = len(content)
+    last = len(blocks) - 1
+    while last >= 0:
+        first, span = _find_run(content, blocks, last, limit)
+        if span is not None:
+            limit = begin = span[0]
+            for index in range(first, last + 1):
+                spans[index] = (begin, begin + len(blocks[index].text))
+                begin += len(blocks[index].text)
+        last = first - 1
+    for index, block in reversed(list(enumerate(blocks))):
         if spans[index] is None and block.statement != _STUB:
-            spans[index] = _find_free(content, block.text, spans, block.adopted)
+            spans[index] = _find_free(content, block.text, spans, whole=block.adopted)
     return spans
 
 
@@ -166,7 +163,7 @@ class _Call:
     def adopt(self) -> Decision | None:
         """Take note of the text where it stands as whole lines that are nobody's block: best after the latest claim.
 
-        Blank lines are everywhere: they count only there.
+        Blank lines are everywhere: they count only there. A text without a newline is whole only at the very end.
         """
         spans = [(s.start, s.end) for s in self.standing]
         latest = max((s for s in self.standing if s.piece.claim), key=lambda s: s.piece.claim, default=None)
@@ -176,7 +173,7 @@ class _Call:
             found = _find_free(near, self.text, [(0, latest.end), *spans], whole=True)
         if found is None and self.text.strip():
             found = _find_free(self.content, self.text, spans, whole=True)
-        if found is None:
+        if found is None or (found[1] < len(self.content) and not self.text.endswith(_NEWLINE)):
             return None
         adopted = _Standing(self._mine(adopted=True), *found)
         pieces = tuple(s.piece for s in sorted([*self.standing, adopted], key=lambda s: s.start))
@@ -199,43 +196,39 @@ class _Call:
         return tuple(to if to is not None and s is changed else s.piece for s in self.standing)
 
 
-def _run(blocks: Sequence[Block], first: int) -> Sequence[Block]:
-    """The blocks from ``first`` on that continue one another's last line."""
-    last = first
-    while last + 1 < len(blocks) and not blocks[last].text.endswith(_NEWLINE):
-        last += 1
-    return blocks[first : last + 1]
+def _find_run(content: bytes, blocks: Sequence[Block], last: int, limit: int) -> tuple[int, Span | None]:
+    """Find a block with as many of those before it as it may continue; tells the first of them."""
+    if blocks[last].statement == _STUB:
+        return last, None  # means nothing without what continues it
+    first = last
+    while first > 0 and not blocks[first - 1].text.endswith(_NEWLINE):
+        first -= 1
+    for begin in range(first, last + 1):
+        text = b"".join(block.text for block in blocks[begin : last + 1])
+        if (span := _find(content, text, limit, whole=blocks[last].adopted)) is not None:
+            return begin, span
+    return last, None
 
 
-def _find_run(content: bytes, run: Sequence[Block], begin: int) -> int | None:
-    if run[-1].statement == _STUB:
-        return None  # means nothing without what continues it
-    return _find(content, b"".join(block.text for block in run), begin, run[-1].adopted)
-
-
-def _find(content: bytes, text: bytes, begin: int, whole: bool) -> int | None:
-    """Where the text begins a line, at ``begin`` or later. ``whole``: it must end one as well."""
-
-    def ends(end: int) -> bool:
-        return not whole or text.endswith(_NEWLINE) or end == len(content) or content.startswith(_NEWLINE, end)
-
-    if begin == 0 and content.startswith(text) and ends(len(text)):
-        return 0
-    newline = content.find(_NEWLINE + text, max(begin - 1, 0))
-    while newline >= 0:
-        if ends(newline + 1 + len(text)):
-            return newline + 1
-        newline = content.find(_NEWLINE + text, newline + 1)
+def _find(content: bytes, text: bytes, limit: int, *, whole: bool) -> Span | None:
+    """The last place up to ``limit`` where the text begins a line. ``whole``: it must end one as well."""
+    while limit >= len(text):
+        begin = content.rfind(_NEWLINE + text, 0, limit) + 1
+        end = begin + len(text)
+        if not begin and not content.startswith(text):
+            return None
+        if not whole or text.endswith(_NEWLINE) or end == len(content) or content.startswith(_NEWLINE, end):
+            return (begin, end)
+        limit = end - 1
     return None
 
 
-def _find_free(content: bytes, text: bytes, spans: Sequence[Span | None], whole: bool) -> Span | None:
-    """Find the text where nothing of ``spans`` stands."""
-    begin = 0
-    while (at := _find(content, text, begin, whole)) is not None:
-        end = at + len(text)
-        clash = max((span[1] for span in spans if span and span[0] < end and at < span[1]), default=None)
+def _find_free(content: bytes, text: bytes, spans: Sequence[Span | None], *, whole: bool) -> Span | None:
+    """The last place of the text where nothing of ``spans`` stands."""
+    limit = len(content)
+    while (found := _find(content, text, limit, whole=whole)) is not None:
+        clash = min((span[0] for span in spans if span and span[0] < found[1] and found[0] < span[1]), default=None)
         if clash is None:
-            return (at, end)
-        begin = max(clash, at + 1)
+            return found
+        limit = min(clash, found[1] - 1)
     return None

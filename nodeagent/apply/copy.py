@@ -128,7 +128,8 @@ class _Copy:
                 else:
                     wanted.add(os.path.basename(operand), Source(name=path, dir_fd=None, stat=found))
             except OSError as error:
-                self.delete = self.delete and isinstance(error, FileNotFoundError)
+                named = isinstance(error, FileNotFoundError) and not contents and os.path.isdir(os.path.dirname(path))
+                self.delete = self.delete and named  # only what is known to be missing lets rsync go on deleting
                 self._failed(os.path.join(self.cwd, destination), _says("link_stat", path, error))
         return wanted
 
@@ -169,8 +170,9 @@ class _Copy:
         path = os.path.join(self.cwd, destination)
         single = self._is_single(wanted)
         slash = destination.endswith("/")
-        found = self._look_at(path)
-        if found is None and self.options.mkpath and (not single or "/" in destination):
+        mkpath = self.options.mkpath and (not single or "/" in destination)
+        found = self._look_at(path, _FILE_IO if mkpath else _SELECTION)
+        if found is None and mkpath:
             self._make_path(os.path.dirname(path.rstrip("/")))
         if found is not None and stat.S_ISDIR(found.st_mode):
             with self._opened(path) as at:
@@ -191,13 +193,13 @@ class _Copy:
         else:
             self._into_new(path.rstrip("/"), wanted)
 
-    def _look_at(self, path: str) -> os.stat_result | None:
+    def _look_at(self, path: str, failure: int) -> os.stat_result | None:
         try:
             return os.stat(path)
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise _UnusableDestinationError(_SELECTION, _says("cannot stat destination", path, error)) from error
+            raise _UnusableDestinationError(failure, _says("cannot stat destination", path, error)) from error
 
     def _opened(self, path: str) -> Directory:
         try:

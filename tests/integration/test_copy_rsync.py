@@ -212,9 +212,46 @@ FLAGS = [
     ["-ac"],
 ]
 
-operands = st.sampled_from("s/ s/ s/ s s s/. s/a s/b s/a/ s/b/ two/ two sl/ sl s/no s/c ./s//".split())
+operands = st.sampled_from(
+    [
+        "s/",
+        "s/",
+        "s/",
+        "s",
+        "s",
+        "s/.",
+        "s/a",
+        "s/b",
+        "s/a/",
+        "s/b/",
+        "two/",
+        "two",
+        "sl/",
+        "sl",
+        "s/no",
+        "s/c",
+        "./s//",
+    ]
+)
 places = st.sampled_from(
-    "d d d/ d/ d/a d/b d/a/ d/new d/new/ d/no/deep d/no/deep/ dl dl/ fresh dangling ./d//a".split()
+    [
+        "d",
+        "d",
+        "d/",
+        "d/",
+        "d/a",
+        "d/b",
+        "d/a/",
+        "d/new",
+        "d/new/",
+        "d/no/deep",
+        "d/no/deep/",
+        "dl",
+        "dl/",
+        "fresh",
+        "dangling",
+        "./d//a",
+    ]
 )
 
 
