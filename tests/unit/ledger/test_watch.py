@@ -1,0 +1,54 @@
+import os
+
+import pytest
+
+from nodeagent.ledger import watch
+from nodeagent.ledger.destinations import lstat
+
+
+@pytest.fixture
+def watched(tmp_path):
+    for name in ("a", "b\n", os.fsdecode(b"\xff")):
+        (tmp_path / name).write_text(name[:1].encode(errors="replace").decode())
+    (tmp_path / "link").symlink_to("nowhere")
+    paths = list(tmp_path.iterdir())
+    watch.write(tmp_path, "boot", [(os.fsencode(p), lstat(str(p))) for p in paths])
+    return tmp_path
+
+
+def test_a_node_that_nobody_touched_is_quiet(watched):
+    assert watch.is_quiet(watched, "boot")
+
+
+@pytest.mark.parametrize(
+    "touch",
+    [
+        lambda top: (top / "a").write_text("b"),
+        lambda top: (top / "a").chmod(0o600),
+        lambda top: (top / "a").unlink(),
+        lambda top: os.utime(top / "b\n"),
+        lambda top: ((top / "link").unlink(), (top / "link").symlink_to("elsewhere")),
+    ],
+)
+def test_the_slightest_difference_is_not_quiet(watched, touch):
+    touch(watched)
+    assert not watch.is_quiet(watched, "boot")
+
+
+def test_a_list_of_another_boot_does_not_count(watched):
+    assert not watch.is_quiet(watched, "toob")
+
+
+def test_without_a_list_the_apply_worker_has_to_look(watched):
+    watch.remove(watched)
+    watch.remove(watched)
+    assert not watch.is_quiet(watched, "boot")
+
+
+def test_the_list_is_for_root_alone(watched):
+    assert (watched / "watch").stat().st_mode & 0o777 == 0o600
+
+
+def test_an_empty_list_of_this_boot_is_quiet(tmp_path):
+    watch.write(tmp_path, "boot", [])
+    assert watch.is_quiet(tmp_path, "boot")

@@ -1,0 +1,72 @@
+"""Configuration: what is read, and how a mistake is named."""
+
+from pathlib import Path
+
+import pytest
+
+from nodeagent.config import load
+from nodeagent.errors import InvalidConfiguration
+
+MINIMAL = '[source]\nurl = "ssh://git@mgmt/site.git"\n'
+
+
+def written(tmp_path: Path, text: str, **drop_ins: str) -> Path:
+    file = tmp_path / "nodeagent.toml"
+    file.write_text(text)
+    if drop_ins:
+        directory = tmp_path / "nodeagent.toml.d"
+        directory.mkdir()
+        for name, content in drop_ins.items():
+            (directory / f"{name}.toml").write_text(content)
+    return file
+
+
+def test_an_address_is_all_that_is_needed(tmp_path):
+    config = load(written(tmp_path, MINIMAL))
+    assert config.source.ref == "main"
+    assert config.source.checkout == Path("/configs")
+    assert (config.interval, config.first_start) == (300, "auto")
+
+
+def test_drop_ins_go_over_the_file_in_the_order_of_their_names(tmp_path):
+    file = written(tmp_path, MINIMAL, a="interval = 10\n[source]\nref = 'one'\n", b="[source]\nref = 'two'\n")
+    config = load(file)
+    assert (config.interval, config.source.ref, config.source.url) == (10, "two", "ssh://git@mgmt/site.git")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", ["source", "missing"]),
+        ("[source]\n", ["source.url", "missing"]),
+        (MINIMAL + "brunch = 'x'\n", ["source.brunch", "unknown key", "ref"]),
+        ("intervall = 3\n" + MINIMAL, ["intervall", "unknown key", "interval"]),
+        ('interval = "60"\n' + MINIMAL, ["interval", "number"]),
+        ("interval = 0\n" + MINIMAL, ["interval", "greater than or equal to 1"]),
+        ('first_start = "maybe"\n' + MINIMAL, ["first_start", "'auto', 'apply', 'observe'"]),
+        (MINIMAL + 'key = "key.enc"\n', ["source.key", "absolute"]),
+        ('[source]\nurl = "https://mgmt/site.git"\n', ["source.url", "SSH"]),
+        (MINIMAL + 'ref = "-x"\n', ["source.ref", "branch name"]),
+        ("source = 3\n", ["source"]),
+        ("interval = \n", ["not TOML"]),
+        ("\xff", ["cannot be read"]),
+    ],
+)
+def test_a_mistake_is_named_with_its_file_and_key(tmp_path, text, words):
+    file = tmp_path / "nodeagent.toml"
+    file.write_bytes(text.encode("latin-1"))
+    with pytest.raises(InvalidConfiguration) as caught:
+        load(file)
+    for word in [str(file), *words]:
+        assert word in str(caught.value)
+
+
+def test_a_mistake_in_a_drop_in_names_the_drop_in(tmp_path):
+    file = written(tmp_path, MINIMAL, site="interval = -1\n")
+    with pytest.raises(InvalidConfiguration, match=r"nodeagent\.toml\.d/site\.toml: interval"):
+        load(file)
+
+
+def test_a_missing_file_says_what_to_write(tmp_path):
+    with pytest.raises(InvalidConfiguration, match=r"no such file.*url"):
+        load(tmp_path / "nothing.toml")
