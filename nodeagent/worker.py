@@ -10,6 +10,7 @@ as a :class:`~nodeagent.model.Failure`, and the parent keeps at most one frame o
 
 import contextlib
 import os
+import select
 import selectors
 import signal
 import time
@@ -53,23 +54,23 @@ class Worker:
         self._fault = ""  # how the worker broke the protocol
         self._result: object = None
         self._rest = b""  # the beginning of a frame that has not come whole yet
-        self._selector = selectors.EpollSelector()
-        self._selector.register(pipe, selectors.EVENT_READ)
-        self._selector.register(process.pidfd, selectors.EVENT_READ)
+        self._poll = select.epoll()
+        self._poll.register(pipe, select.EPOLLIN)
+        self._poll.register(process.pidfd, select.EPOLLIN)
 
     def fileno(self) -> int:
-        return self._selector.fileno()
+        return self._poll.fileno()
 
     def advance(self) -> list[Event]:
         """Take what has come up the pipe, at most 64 KiB of it, and notice the worker's end."""
         if self.done:
             return []
-        ready = {key.fd for key, _ in self._selector.select(0)}
+        ready = {descriptor for descriptor, _ in self._poll.poll(0)}
         events: list[Event] = []
         if self._pipe in ready:
             chunk = os.read(self._pipe, _CHUNK)
             if not chunk:
-                self._selector.unregister(self._pipe)
+                self._poll.unregister(self._pipe)
             events += self._take(chunk)
         if self._process.pidfd in ready:
             events += self._finish()
@@ -134,7 +135,7 @@ class Worker:
         if ending or self._fault or self.traceback:
             self._process.kill_group()  # what a worker without a result leaves behind has nobody to mind it
         self._process.reap()
-        self._selector.close()
+        self._poll.close()
         os.close(self._pipe)
         self.done = True
         return events

@@ -3,6 +3,7 @@
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from nodeagent.errors import NotNow, WorkerFailed
 from nodeagent.model import (
@@ -46,14 +47,15 @@ class Board:
         self._file = Outage("status file")
         self._shown: Status | None = None
         self._line = ""
+        self._news = True  # something was taken in since the last publication
 
     def hear(self, event: Event) -> None:
         """Pass an event of an apply worker on."""
         match event:
             case EvaluationStarted(revision=revision):
-                self._facts = replace(self._facts, progress=revision)
+                self._learn(progress=revision)
             case EvaluationEnded(finished=finished):
-                self._facts = replace(self._facts, progress="", unfinished=not finished)
+                self._learn(progress="", unfinished=not finished)
             case _:
                 pass
         self._reporter.report(event)
@@ -64,39 +66,43 @@ class Board:
             case Notice(code=code, text=text) if code:
                 failure = Failure(code=code, message=text, transient=True)
                 self._log(self._polling, failure)
-                self._facts = replace(self._facts, poll=failure)
+                self._learn(poll=failure)
             case _:
                 self._reporter.report(event)
 
     def scheduled(self, next_poll: float) -> None:
         """The next poll is at this time, in seconds since the epoch."""
         self._next_poll = round(next_poll)
+        self._news = True
 
     def reloaded(self, failure: Failure | None) -> None:
         """The configuration was read again; with a failure, the old one stays."""
         self._log(self._reloading, failure)
-        self._facts = replace(self._facts, reload=failure)
+        self._learn(reload=failure)
 
     def polled(self, outcome: object, traceback: str = "") -> None:
         """A poll worker has ended; ``outcome`` and ``traceback`` as its :class:`~nodeagent.worker.Worker` has them."""
         failure = outcome.failure if isinstance(outcome, PollOutcome) else _failure(outcome)
         self._log(self._polling, failure, traceback)
-        self._facts = replace(self._facts, poll=failure)
+        self._learn(poll=failure)
 
     def applied(self, outcome: object, traceback: str = "") -> None:
         """An apply worker has ended."""
         failure = outcome.failure if isinstance(outcome, ApplyOutcome) else _failure(outcome)
         if self._facts.progress:  # its evaluation never said that it ended
-            self._facts = replace(self._facts, progress="", unfinished=True)
+            self._learn(progress="", unfinished=True)
         if failure is not None and failure.code == NotNow.code:
             return  # a command line is at work: it sees to the node, and what it does is found at the next cycle
         self._log(self._applying, failure, traceback)
         if isinstance(outcome, ApplyOutcome) and (failure is None or outcome.attempted or self._facts.outcome is None):
             self._take(outcome)
-        self._facts = replace(self._facts, apply=failure)
+        self._learn(apply=failure)
 
     def publish(self) -> None:
         """Let everybody know, as far as there is news."""
+        if not self._news:
+            return
+        self._news = False
         self._conditions = conditions.conditions(self._facts, self._conditions, round(time.time()))
         now = self._status()
         if now == self._shown:
@@ -106,6 +112,7 @@ class Board:
         except OSError as error:
             message = f"{self._directory / status.FILE}: cannot be written: {error.strerror}"
             self._log(self._file, Failure(code="StatusNotWritten", message=message, transient=True))
+            self._news = True
         else:
             self._shown = now
             self._log(self._file, None)
@@ -118,6 +125,10 @@ class Board:
         """What the service manager was told last."""
         return self._line
 
+    def _learn(self, **what: Any) -> None:
+        self._facts = replace(self._facts, **what)
+        self._news = True
+
     def _take(self, outcome: ApplyOutcome) -> None:
         observing = self._facts.outcome is not None and self._facts.outcome.mode is Mode.OBSERVING
         if outcome.mode is Mode.OBSERVING and not observing:
@@ -126,7 +137,7 @@ class Board:
                 " as done) or `nodeagent apply`"
             )
             self._reporter.report(Notice(priority=WARNING, text=text))
-        self._facts = replace(self._facts, outcome=outcome)
+        self._learn(outcome=outcome)
 
     def _log(self, outage: Outage, failure: Failure | None, traceback: str = "") -> None:
         for notice in outage.observe(failure, traceback):

@@ -1,9 +1,8 @@
 """``status.json``: what the daemon knows, for whoever asks; written by rename, read by anybody, no secret in it."""
 
-import contextlib
+import functools
 import json
 import os
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -46,16 +45,16 @@ def write(directory: Path, status: Status) -> None:
     Raises:
         OSError: the directory does not take it.
     """
-    text = json.dumps({**to_json(status), "boot_id": _boot_id()}, indent=2) + "\n"
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{FILE}.", dir=directory)
+    text = json.dumps({**to_json(status), "boot_id": _boot_id()}) + "\n"
+    temporary = f"{directory}/.{FILE}.new"  # there is one daemon, and nobody else may write here
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     try:
         with open(descriptor, "wb") as file:
             file.write(text.encode("ascii"))
-            os.fchmod(file.fileno(), 0o644)
-        os.rename(temporary, directory / FILE)
+            os.fchmod(descriptor, 0o644)
+        os.rename(temporary, f"{directory}/{FILE}")
     except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+        os.unlink(temporary)
         raise
 
 
@@ -117,5 +116,6 @@ def _from_json(raw: dict[str, Any]) -> Status:
     )
 
 
+@functools.cache
 def _boot_id() -> str:
     return _BOOT_ID.read_text().strip()
