@@ -38,6 +38,6 @@ def parse(url: str) -> Address:
     port = int(found.groupdict().get("port") or DEFAULT_PORT) if found else 0
     if found is None or not 0 < port < 2**16:
         raise InvalidConfiguration(
-            f"source.url: {url}: an SSH address is needed: ssh://USER@HOST[:PORT]/PATH or USER@HOST:PATH"
+            "source.url: an SSH address without a password is needed: ssh://USER@HOST[:PORT]/PATH or USER@HOST:PATH"
         )
     return Address(user=found["user"] or DEFAULT_USER, host=found["host"].strip("[]"), port=port)

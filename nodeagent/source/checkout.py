@@ -74,15 +74,22 @@ class Checkout:
 
         Raises:
             InvalidConfiguration: the path is in use for something else.
+            WorkerFailed: something cannot be written, here or within the ``with`` block.
         """
-        self._claim()
         directory = self.path / STAGING
-        _remove(directory)
-        directory.mkdir(mode=0o700)
         try:
-            yield directory
-        finally:
+            self._claim()
             _remove(directory)
+            directory.mkdir(mode=0o700)
+            try:
+                yield directory
+            finally:
+                _remove(directory)
+        except OSError as error:
+            raise WorkerFailed(
+                f"{error.filename or self.path}: cannot be written: {error.strerror or error}: mend it or make room; "
+                "the next cycle tries again"
+            ) from error
 
     def install(self, manifest: Manifest, staging: Path) -> Sequence[str]:
         """Make the checkout equal to the manifest: files, links, directories, modes, and nothing else.

@@ -71,6 +71,8 @@ def decrypt_deploy_key(data: bytes, password: bytes) -> bytes:
         raise KeyFileInvalid(
             "the key file opens, but holds no private key: encrypt the file without .pub that ssh-keygen made"
         )
+    if not payload.isascii() or b"\0" in payload:
+        raise KeyFileInvalid(f"the key file opens, but the private key in it is damaged: {_HOW_TO_MAKE}")
     if _has_passphrase(label, payload):
         raise KeyFileInvalid(
             "the private key in the key file has a passphrase of its own: remove it with ssh-keygen -p -N '' -f key, "
@@ -136,5 +138,7 @@ def _has_passphrase(label: str, payload: bytes) -> bool:
     if label != "OPENSSH":
         return False
     body = b"".join(line.strip() for line in payload.splitlines() if not line.startswith(b"-----"))
-    # OpenSSH's PROTOCOL.key: the magic, then the name of the cipher as a string with its length before it.
-    return not body.startswith(base64.b64encode(_OPENSSH_MAGIC + struct.pack(">I", 4) + b"none")[:-4])
+    # OpenSSH's PROTOCOL.key: the magic, then the name of the cipher as a string with its length before it. What is no
+    # multiple of 3 bytes ends in base64 digits that depend on what follows: they are left out.
+    named_none = base64.b64encode(_OPENSSH_MAGIC + struct.pack(">I", 4) + b"none")[:-4]
+    return body.startswith(base64.b64encode(_OPENSSH_MAGIC)) and not body.startswith(named_none)

@@ -26,6 +26,7 @@ from nodeagent.errors import (
     StoreUnusable,
 )
 from nodeagent.source import address, known_hosts
+from nodeagent.source.foreign import one_line
 
 FETCHED = "refs/nodeagent/fetched"
 
@@ -199,7 +200,7 @@ class Remote:
             raise ReferenceNotFound(f"{self._url}: the repository is empty: push the branch {ref}")
         branches = sorted(h.removeprefix("refs/heads/") for h in heads if h and h.startswith("refs/heads/"))
         raise ReferenceNotFound(
-            f"{self._url}: there is no branch {ref} (there is: {', '.join(branches[:5]) or 'none'}"
+            f"{self._url}: there is no branch {ref} (there is: {one_line(', '.join(branches[:5])) or 'none'}"
             f"{', ...' if branches[5:] else ''}): push it, or set source.ref"
         )
 
@@ -223,7 +224,7 @@ class Remote:
             yield
         except pygit2.GitError as error:
             kind = int(LIBGIT2.git_error_last().klass)
-            message = " ".join(str(error).split())
+            message = one_line(str(error).strip())
             if isinstance(error, pygit2.AuthError) and not _lost(message):
                 self._callbacks.refused()
             if "Unable to exchange encryption keys" in message and self._has_other_host_key():
@@ -250,6 +251,9 @@ class Remote:
 
 class _Callbacks(pygit2.RemoteCallbacks):
     """What libgit2 asks while it connects."""
+
+    # Nobody looks at a fetch's progress, and pygit2 fails on a server whose messages are no UTF-8.
+    sideband_progress = transfer_progress = update_tips = None  # type: ignore[assignment]
 
     def __init__(self, server: address.Address, key: bytes, pinned_in: Path) -> None:
         super().__init__()

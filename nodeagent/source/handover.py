@@ -21,6 +21,7 @@ from typing import BinaryIO
 from nodeagent.config import Limits
 from nodeagent.errors import NodeagentError, NonFastForward, RevisionRejected, StoreUnusable, WorkerFailed, by_code
 from nodeagent.source import git, objects
+from nodeagent.source.foreign import one_line
 from nodeagent.source.manifest import Entry, Item, Manifest
 from nodeagent.source.objects import Kind, Mode, TreeEntry
 
@@ -194,7 +195,7 @@ class _Receiver:
                 walk.pop()
                 continue
             path = prefix + entry.name
-            shown = _shown(path)
+            shown = one_line(path)
             self._demand_harmless(entry.name, path, shown)
             if entry.mode is Mode.DIRECTORY:
                 walk.append((path + b"/", iter(self._tree(entry.oid, shown))))
@@ -279,7 +280,7 @@ class _Receiver:
         frame, length = _FRAME.unpack(self._read(_FRAME.size))
         if frame == _ERROR and length <= _LONGEST_ERROR:
             code, _, text = self._read(length).decode(errors="replace").partition("\0")
-            raise by_code(code, _shown(text.encode()))
+            raise by_code(code, one_line(text))
         if frame != expected:
             raise RevisionRejected(f"{shown}: {_DEVIATES}")
         if length > limit:
@@ -291,9 +292,3 @@ class _Receiver:
         if len(content) != length:
             raise WorkerFailed("the hand-over of the revision ended early: its sender crashed, or was ended")
         return content
-
-
-def _shown(path: bytes) -> str:
-    """A path or text from outside, on one line and without control characters."""
-    text = path.decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -15,6 +15,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nodeagent.errors import InvalidConfiguration
+from nodeagent.source import storage
 from nodeagent.source.address import DEFAULT_PORT, Address
 
 
@@ -58,6 +60,9 @@ def narrow(source: Path, home: Path, address: Address) -> None:
 
     A source that is missing is an empty one: then nothing is pinned, and no server is trusted. The result is readable
     for the fetch user, and only its owner can write it.
+
+    Raises:
+        InvalidConfiguration: the source is there and cannot be read.
     """
     target = home / ".ssh" / "known_hosts"
     stamp = f"# {address} {_identity(source)}\n"
@@ -65,8 +70,8 @@ def narrow(source: Path, home: Path, address: Address) -> None:
         if target.read_bytes().startswith(stamp.encode()):
             return
     except FileNotFoundError:
-        target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    text = source.read_text(errors="replace") if source.exists() else ""
+        storage.make_passable(target.parent)
+    text = _read(source)
     name = address.host if address.port == DEFAULT_PORT else f"[{address.host}]:{address.port}"
     content = stamp + "".join(f"{name} {pin.kind} {pin.key}\n" for pin in pins(text, address))
     temporary = target.with_name(f".known_hosts.{os.getpid()}")
@@ -80,8 +85,20 @@ def narrow(source: Path, home: Path, address: Address) -> None:
 
 
 def narrowed(home: Path) -> Sequence[Pin]:
-    """What :func:`narrow` wrote."""
-    return [line.pin for line in _lines((home / ".ssh" / "known_hosts").read_text())]
+    """What :func:`narrow` wrote; nothing if this process cannot read it."""
+    try:
+        return [line.pin for line in _lines((home / ".ssh" / "known_hosts").read_text())]
+    except OSError:
+        return []
+
+
+def _read(source: Path) -> str:
+    try:
+        return source.read_text(errors="replace")
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise InvalidConfiguration(f"source.known_hosts: {source}: cannot be read: {error.strerror}") from error
 
 
 def _identity(path: Path) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from nodeagent.config import Config
 from nodeagent.errors import NodeagentError, NonFastForward, StoreUnusable, TransientError
 from nodeagent.model import Failure, Notice, PollOutcome, Reporter
-from nodeagent.source import address, git, known_hosts, retry
+from nodeagent.source import address, git, known_hosts, retry, storage
 from nodeagent.source.confine import account, confine
 from nodeagent.source.unlock import unlock
 
@@ -33,7 +33,7 @@ def prepare(config: Config) -> None:
 
     Raises:
         FetchUserMissing: the user that fetches does not exist.
-        InvalidConfiguration: ``source.url`` is no SSH address.
+        InvalidConfiguration: ``source.url`` is no SSH address, or the known_hosts cannot be read.
     """
     user = account(config.source.user)
     known_hosts.narrow(config.source.known_hosts, home_path(config), address.parse(config.source.url))
@@ -41,7 +41,7 @@ def prepare(config: Config) -> None:
     try:
         found = os.lstat(directory)
     except FileNotFoundError:
-        directory.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        storage.make_passable(directory.parent)
         directory.mkdir(mode=0o700)
         found = os.lstat(directory)
     if os.geteuid() == 0 and (found.st_uid, found.st_gid) != (user.pw_uid, user.pw_gid):

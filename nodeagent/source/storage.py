@@ -1,4 +1,4 @@
-"""Whether a place is memory, or a disk that would keep a secret after the power is gone."""
+"""Places: whether one is memory, or a disk that would keep a secret after the power is gone; directories for all."""
 
 import ctypes
 import os
@@ -27,3 +27,11 @@ def is_memory(path: Path) -> bool:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), str(path))
     return result.f_type & 0xFFFFFFFF in (TMPFS_MAGIC, RAMFS_MAGIC)
+
+
+def make_passable(path: Path) -> None:
+    """Make a directory, and those above it that are missing, for every user to enter, whatever the umask is."""
+    if not path.is_dir():
+        make_passable(path.parent)
+        path.mkdir()
+        path.chmod(0o755)

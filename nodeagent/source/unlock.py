@@ -21,7 +21,7 @@ def unlock(config: Config, credentials_directory: Path | None) -> bytes:
     """Give the deploy key's bytes; decrypt the key file only when it is new or has changed.
 
     The decrypted key is a file of mode 0400 below ``paths.runtime``; its name holds the identity of the key file that
-    it was made from (inode, size, times), so that a changed key file is never answered with the old key.
+    it was made from (device, inode, size, times), so that a changed key file is never answered with the old key.
 
     Raises:
         KeyFileInvalid: the key file is missing, unreadable or damaged.
@@ -35,7 +35,7 @@ def unlock(config: Config, credentials_directory: Path | None) -> bytes:
             f"{config.source.key}: cannot be read: {error.strerror}: put the encrypted deploy key there, "
             "or set source.key"
         ) from error
-    name = f"{PREFIX}{found.st_ino}-{found.st_size}-{found.st_mtime_ns}-{found.st_ctime_ns}"
+    name = f"{PREFIX}{found.st_dev}-{found.st_ino}-{found.st_size}-{found.st_mtime_ns}-{found.st_ctime_ns}"
     kept = config.paths.runtime / DIRECTORY / name
     with contextlib.suppress(FileNotFoundError):
         return kept.read_bytes()
@@ -61,7 +61,7 @@ def forget(runtime: Path) -> None:
 
 def _make_private_directory(runtime: Path) -> None:
     directory = runtime / DIRECTORY
-    runtime.mkdir(mode=0o755, parents=True, exist_ok=True)
+    storage.make_passable(runtime)
     with contextlib.suppress(FileExistsError):
         directory.mkdir(mode=0o700)
     found = directory.lstat()

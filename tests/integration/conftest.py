@@ -176,9 +176,10 @@ class Sshd:
             """
         )
 
-    def authorize(self, public_key: Path) -> None:
-        command = 'restrict,command="git-shell -c \\"$SSH_ORIGINAL_COMMAND\\""'
-        (self.directory / "authorized_keys").write_text(f"{command} {public_key.read_text()}")
+    def authorize(self, public_key: Path, command: str = 'git-shell -c "$SSH_ORIGINAL_COMMAND"') -> None:
+        """Let the key in, for this one command only."""
+        quoted = command.replace('"', '\\"')
+        (self.directory / "authorized_keys").write_text(f'restrict,command="{quoted}" {public_key.read_text()}')
 
     def new_host_key(self, kind: str = "ed25519") -> None:
         """Make the host key; takes effect at the next start."""

@@ -8,7 +8,6 @@ import pytest
 from nodeagent.cli import key
 from nodeagent.errors import InvalidConfiguration, PasswordUnavailable
 
-
 STEPS = ["password", "host key", "deploy key", "repository", "branch"]
 
 

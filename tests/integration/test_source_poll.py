@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from nodeagent.model import Notice
+from nodeagent.source import deploy_key
 from nodeagent.source.poll import store_path
 
 PLAN = {"post.sh": "#!/bin/sh\n", "files/motd": "welcome\n"}
@@ -161,6 +162,38 @@ def test_the_store_belongs_to_the_fetch_user_alone(site):
     assert store_path(site.config()).parent.stat().st_mode & 0o777 == 0o700
 
 
+def test_a_closed_umask_does_not_close_the_way_for_the_fetch_user(site):
+    commit = site.repository.commit(PLAN)
+    before = os.umask(0o077)
+    try:
+        outcome, _ = site.poll()
+    finally:
+        os.umask(before)
+
+    assert (outcome.commit, outcome.failure) == (commit, None)
+
+
+@pytest.mark.parametrize("kind", ["ecdsa", "rsa"])
+def test_keys_of_other_types_and_with_cr_lf_work_too(site, tmp_path, kind):
+    commit = site.repository.commit(PLAN)
+    key = other_key(tmp_path, kind)
+    site.server.authorize(key.with_suffix(".pub"))
+    for data in (key.read_bytes(), key.read_bytes().replace(b"\n", b"\r\n")):
+        site.key_file.write_bytes(deploy_key.encrypt(data, site.password_file.read_bytes().strip()))
+
+        outcome, _ = site.poll()
+
+        assert (outcome.commit, outcome.failure) == (commit, None)
+
+
+def test_a_private_key_that_cannot_be_used_is_told_from_one_that_is_refused(site):
+    site.repository.commit(PLAN)
+    data = b"-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n"
+    site.key_file.write_bytes(deploy_key.encrypt(data, site.password_file.read_bytes().strip()))
+
+    assert_stalled(failure_of(site), "KeyFileInvalid", "cannot be used")
+
+
 def test_the_user_defaults_to_git_as_servers_have_it(site):
     site.repository.commit(PLAN)
     url = site.url.replace("root@", "")
@@ -265,6 +298,27 @@ def test_a_missing_branch_stalls_and_says_which_there_are(site):
     site.repository.commit(PLAN)
 
     assert_stalled(failure_of(site, site.config(source={"ref": "production"})), "ReferenceNotFound", "main")
+
+
+def test_branches_whose_names_are_no_utf8_do_no_harm(site):
+    commit = site.repository.commit(PLAN)
+    name = b"\xff\xe4"
+    subprocess.run([b"git", b"-C", bytes(site.repository.bare), b"branch", name, b"main"], check=True)
+
+    outcome, _ = site.poll()
+    assert (outcome.commit, outcome.failure) == (commit, None)
+
+    failure = failure_of(site, site.config(source={"ref": "production"}))
+    assert_stalled(failure, "ReferenceNotFound", r"main, \udcff\udce4")
+
+
+def test_what_the_server_says_reaches_the_message_without_control_characters(site):
+    site.server.authorize(site.key.with_suffix(".pub"), r"printf 'repository not found \033[31m\377\n' >&2; exit 1")
+
+    failure = failure_of(site)
+
+    assert_stalled(failure, "RepositoryNotFound", r"not found \x1b[31m\udcff")
+    assert failure.message.isprintable()
 
 
 def test_an_empty_repository_stalls(site):

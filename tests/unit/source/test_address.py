@@ -27,6 +27,7 @@ def test_an_ssh_address_is_taken_apart(url, user, host, port, shown):
     "url",
     [
         "https://server/r.git",
+        "ssh://git:secret@server/r.git",
         "/srv/r.git",
         "ssh://server",
         "ssh://server:0/r",
@@ -36,5 +37,6 @@ def test_an_ssh_address_is_taken_apart(url, user, host, port, shown):
     ],
 )
 def test_what_is_no_ssh_address_is_refused_with_an_example(url):
-    with pytest.raises(InvalidConfiguration, match="ssh://USER@HOST"):
+    with pytest.raises(InvalidConfiguration, match="ssh://USER@HOST") as raised:
         parse(url)
+    assert "secret" not in str(raised.value)

@@ -223,7 +223,13 @@ def test_the_staging_directory_is_closed_and_gone_afterwards(checkout, path):
         assert staging.stat().st_dev == path.stat().st_dev
     assert os.listdir(path) == []
 
-    with pytest.raises(FileExistsError), checkout.staging() as staging:
+    with pytest.raises(KeyError), checkout.staging() as staging:
+        {}[staging.touch()]
+    assert os.listdir(path) == []
+
+
+def test_what_cannot_be_written_is_named(checkout, path):
+    with pytest.raises(WorkerFailed, match=f"{path}.*File exists.*next cycle"), checkout.staging() as staging:
         staging.mkdir()
     assert os.listdir(path) == []
 

@@ -138,6 +138,14 @@ def test_a_public_key_in_the_key_file_is_told_from_a_wrong_password():
         deploy_key.decrypt_deploy_key(written, b"password")
 
 
+@pytest.mark.parametrize("damage", [b"\0", b"\xff"])
+def test_a_private_key_that_is_no_text_is_damaged(damage):
+    written = deploy_key.encrypt(KEY_HEAD + damage, b"password")
+
+    with pytest.raises(KeyFileInvalid, match="damaged"):
+        deploy_key.decrypt_deploy_key(written, b"password")
+
+
 @pytest.mark.parametrize(
     ("kind", "form"),
     [

@@ -215,6 +215,15 @@ def test_a_commit_that_does_not_descend_is_refused(store, history, staging):
             handed_over(store, commit, staging, ancestor=ancestor)
 
 
+def test_a_descent_longer_than_the_limit_is_refused(store, history, staging, monkeypatch):
+    monkeypatch.setattr(handover, "_LONGEST_DESCENT", 2)
+    a, _, c, d, _ = history
+
+    assert handed_over(store, d, staging, ancestor=c).commit == d
+    with pytest.raises(RevisionRejected, match="more than 2 commits"):
+        handed_over(store, c, staging, ancestor=a)
+
+
 def test_a_forged_descent_is_refused(store, history, staging):
     a, _, c, _, s = history
     proof = frames(exported(store, c, ancestor=a))

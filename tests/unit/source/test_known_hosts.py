@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nodeagent.errors import InvalidConfiguration
 from nodeagent.source.address import Address, parse
 from nodeagent.source.known_hosts import Pin, narrow, narrowed, pins
 
@@ -137,6 +138,15 @@ def test_narrowing_again_writes_only_after_a_change(tmp_path):
 
     narrow(source, home, Address(user="git", host="elsewhere", port=22))
     assert list(narrowed(home)) == []
+
+
+def test_a_source_that_cannot_be_read_is_an_error_that_names_it(tmp_path):
+    with pytest.raises(InvalidConfiguration, match=rf"source\.known_hosts: {tmp_path}"):
+        narrow(tmp_path, tmp_path / "home", ADDRESS)
+
+
+def test_a_home_that_cannot_be_read_pins_nothing(tmp_path):
+    assert list(narrowed(tmp_path)) == []
 
 
 def test_a_source_that_goes_away_unpins_all(tmp_path):

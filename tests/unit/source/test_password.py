@@ -106,6 +106,13 @@ def test_a_link_from_memory_to_a_disk_is_refused(config, disk):
         read_password(config, None)
 
 
+def test_a_file_out_of_reach_is_named(config):
+    config.file.touch()
+
+    with pytest.raises(PasswordUnavailable, match="below: cannot be read"):
+        read_password(Password(file=config.file / "below"), None)
+
+
 def test_an_empty_file_is_refused(config):
     put(config.file, b"")
 

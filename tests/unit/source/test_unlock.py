@@ -1,3 +1,4 @@
+import errno
 import os
 import stat
 
@@ -70,6 +71,17 @@ def test_a_leftover_of_a_crash_does_not_stay(config):
     unlock(config, None)
 
     assert [file.read_bytes() for file in kept(config)] == [OTHER]
+
+
+def test_a_key_that_cannot_be_placed_leaves_nothing_behind(config, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "rename", full)
+
+    with pytest.raises(OSError, match="No space"):
+        unlock(config, None)
+    assert kept(config) == []
 
 
 def test_forgetting_removes_the_key(config):
