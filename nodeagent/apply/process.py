@@ -30,7 +30,7 @@ def ticks() -> int:
 
 
 class Process:
-    """A program under way, in a session of its own. It dies with the agent (but not what it started)."""
+    """A program under way, in the agent's own process group: who ends a crashed agent's group ends it too."""
 
     def __init__(self, popen: "subprocess.Popen[bytes]") -> None:
         self._popen = popen
@@ -63,7 +63,6 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                start_new_session=True,
                 umask=umask,
                 preexec_fn=die_with_parent,  # noqa: PLW1509 - the agent has one thread
             )
