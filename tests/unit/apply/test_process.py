@@ -1,0 +1,106 @@
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from nodeagent.apply import process
+
+
+def started(*argv: str, output: int | None = None) -> process.Process:
+    sink = os.open(os.devnull, os.O_WRONLY)
+    try:
+        return process.Process.start(argv, cwd="/", environment=os.environ, output=sink if output is None else output)
+    finally:
+        os.close(sink)
+
+
+def wait(running: process.Process) -> int:
+    deadline = time.monotonic() + 20
+    while (status := running.poll()) is None:
+        assert time.monotonic() < deadline
+        os.sched_yield()
+    running.end()
+    return status
+
+
+@pytest.mark.parametrize(("program", "status"), [("exit 0", 0), ("exit 3", 3), ("kill -9 $$", 137), ("kill $$", 143)])
+def test_a_status_is_what_the_shell_calls_it(program, status):
+    assert wait(started("sh", "-c", program)) == status
+
+
+def test_a_program_has_default_signals_and_no_descriptors_of_ours(tmp_path):
+    leaked, other = os.pipe()
+    os.set_inheritable(other, True)
+    read, write = os.pipe()
+    running = started("sh", "-c", "grep SigIgn /proc/self/status; ls /proc/$$/fd", output=write)
+    os.close(write)
+    with open(read) as lines:
+        text = lines.read().split()
+    wait(running)
+    os.close(leaked)
+    os.close(other)
+    assert int(text[1], 16) & ~(1 << (signal.SIGXFSZ - 1)) == 0
+    assert set(text[2:]) <= {"0", "1", "2", "10", "255"}
+
+
+def test_ending_a_step_ends_its_tree_and_spares_what_is_older(tmp_path):
+    older = started("sleep", "60")
+    since = process.ticks() + 1
+    deadline = time.monotonic() + 1
+    while process.ticks() <= since:
+        assert time.monotonic() < deadline
+    step = started("sh", "-c", f"sh -c 'echo $$ >{tmp_path}/pid; exec sleep 60' & wait")
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        assert time.monotonic() < deadline + 20
+    assert process.end_descendants(signal.SIGKILL, since=since, spare=step.pid) == 1
+    assert wait(step) in {0, 137}
+    assert not Path("/proc", (tmp_path / "pid").read_text().strip(), "cwd").exists()
+    assert older.poll() is None
+    older.end()
+
+
+def test_orphans_of_a_step_stay_in_reach(tmp_path):
+    process.adopt_orphans(True)
+    try:
+        since = process.ticks()
+        wait(started("sh", "-c", f"(sleep 60 & echo $! >{tmp_path}/pid) &"))
+        deadline = time.monotonic() + 20
+        while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+            assert time.monotonic() < deadline
+        orphan = int((tmp_path / "pid").read_text())
+        while orphan not in process.descendants(since=since, spare=0):
+            assert time.monotonic() < deadline
+        os.kill(orphan, signal.SIGKILL)
+        while Path("/proc", str(orphan)).exists():
+            process.reap_orphans(0)
+            assert time.monotonic() < deadline
+    finally:
+        process.adopt_orphans(False)
+
+
+def test_a_shell_checks_its_own_syntax(tmp_path):
+    good, bad = tmp_path / "good", tmp_path / "bad"
+    good.write_text("if true; then :; fi\n")
+    bad.write_text("if true; then\n")
+    for shell in (["/bin/dash"], ["/bin/bash", "-e"]):
+        assert process.check_syntax(shell, str(good))
+        assert not process.check_syntax(shell, str(bad))
+    assert not process.check_syntax(["/nonexistent"], str(good))
+
+
+def test_a_background_process_can_go_on_writing_when_the_agent_has_gone(tmp_path, monkeypatch):
+    """A postscript's daemon writes to what was post.sh's output for as long as it lives."""
+    (tmp_path / "logger").write_text(f"#!/bin/sh\ncat >{tmp_path}/drained\necho >{tmp_path}/end\n")
+    (tmp_path / "logger").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    read, write = os.pipe()
+    process.leave_drain(read, "postscripts")
+    os.close(read)
+    assert os.write(write, b"late\n" * 50_000) > 0
+    os.close(write)
+    deadline = time.monotonic() + 20
+    while not (tmp_path / "end").exists():
+        assert time.monotonic() < deadline
+    assert (tmp_path / "drained").read_bytes().startswith(b"late\n")
