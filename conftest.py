@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 from collections import Counter
 from collections.abc import Generator
 
@@ -11,6 +12,12 @@ import pytest
 EXPECTED_PROGRAMS = re.compile(r"\b(mmdebstrap|systemd-nspawn|nspawn|sshd|rsync|dash|bash|busybox)\b")
 
 _outcomes: Counter[str] = Counter()
+
+
+def pytest_configure() -> None:
+    """Start as from a terminal: a shell without job control ignores both for what it runs in the background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 @pytest.hookimpl(wrapper=True)
