@@ -22,7 +22,7 @@ _NAME_MAX = 255  # bytes
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 # What a file carries besides mode and owner, and keeps when its content is replaced.
-_LABELS = frozenset({"security.selinux", "system.posix_acl_access"})
+_LABELS = ("security.selinux", "system.posix_acl_access")
 
 
 def temporary_name(name: str) -> str:
@@ -92,8 +92,9 @@ class AtomicFile:
             self._name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._directory
         )
         try:
-            for label in _LABELS.intersection(_labels(replaced)):
-                os.setxattr(self.fd, label, os.getxattr(replaced, label))
+            for label in _LABELS:
+                with _absent():
+                    os.setxattr(self.fd, label, os.getxattr(replaced, label))
         finally:
             os.close(replaced)
 
@@ -172,13 +173,14 @@ def _make(directory: int, temporary: str, make: Callable[[], _Made]) -> _Made:
         return make()
 
 
-def _labels(fd: int) -> list[str]:
+@contextlib.contextmanager
+def _absent() -> Iterator[None]:
+    """Most files have no such attribute, some filesystems none at all."""
     try:
-        return os.listxattr(fd)
+        yield
     except OSError as error:
-        if error.errno == errno.ENOTSUP:
-            return []  # a filesystem without extended attributes has none to carry
-        raise
+        if error.errno not in {errno.ENODATA, errno.ENOTSUP}:
+            raise
 
 
 def _own(directory: int, temporary: str, *, uid: int, gid: int, mtime_ns: int | None) -> None:

@@ -6,14 +6,16 @@ that exists keeps its mode and owner; nothing is done where the ledger says that
 """
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from nodeagent.apply.paths import Directory, locate, open_directory
-from nodeagent.apply.place import Placer, Source
+from nodeagent.apply.place import Placer
 from nodeagent.apply.rsync import CopyOptions
+from nodeagent.apply.tree import Source, Wanted
 from nodeagent.model import Change, Destinations, FileChange
 
 # Exit statuses of rsync(1).
@@ -57,25 +59,6 @@ def copy(
     return _Copy(cwd=cwd, options=options, placer=placer, report=report).run(sources, destination, make_parent)
 
 
-@dataclass(slots=True)
-class _Wanted:
-    """What is to stand in one destination directory, from one or several source directories.
-
-    ``entries``: for each name its sources, the first of which counts (rsync's rule), but a directory goes before
-    other things, and several directories become one. ``roots``: the directories whose contents these are.
-    """
-
-    entries: dict[str, list[Source]] = field(default_factory=dict)
-    roots: list[os.stat_result] = field(default_factory=list)
-
-    def count(self) -> int:
-        """How many things these are; rsync counts one that is named twice as two."""
-        return len(self.roots) + sum(map(len, self.entries.values()))
-
-    def add(self, name: str, source: Source) -> None:
-        self.entries.setdefault(name, []).append(source)
-
-
 class _UnusableDestinationError(Exception):
     """The destination cannot be used at all: nothing is copied."""
 
@@ -112,9 +95,9 @@ class _Copy:
 
     # --- the sources --------------------------------------------------------------------------------------------
 
-    def _gather(self, sources: Sequence[str], destination: str, opened: contextlib.ExitStack) -> _Wanted:
+    def _gather(self, sources: Sequence[str], destination: str, opened: contextlib.ExitStack) -> Wanted:
         """Look at the operands, in their order; one that is missing is reported as a failure of the destination."""
-        wanted = _Wanted()
+        wanted = Wanted()
         for operand in sources:
             path = os.path.join(self.cwd, operand)
             contents = os.path.basename(operand) in {"", ".", ".."}
@@ -124,7 +107,7 @@ class _Copy:
                     continue  # "skipping directory"
                 if contents:
                     wanted.roots.append(found)
-                    self._list(wanted, path, None, opened, follow=True)
+                    wanted.add_entries(path, None, opened, follow=True)
                 else:
                     wanted.add(os.path.basename(operand), Source(name=path, dir_fd=None, stat=found))
             except OSError as error:
@@ -133,42 +116,16 @@ class _Copy:
                 self._failed(os.path.join(self.cwd, destination), _says("link_stat", path, error))
         return wanted
 
-    def _list(
-        self, wanted: _Wanted, path: str, dir_fd: int | None, opened: contextlib.ExitStack, *, follow: bool = False
-    ) -> None:
-        """Add the entries of a source directory, which stays open as long as they are needed."""
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
-        fd = os.open(path, flags, dir_fd=dir_fd)
-        opened.callback(os.close, fd)
-        with os.scandir(fd) as entries:
-            for entry in entries:
-                try:
-                    found = entry.stat(follow_symlinks=False)
-                except FileNotFoundError:
-                    continue  # gone since
-                wanted.add(entry.name, Source(name=entry.name, dir_fd=fd, stat=found))
-
-    def _is_single(self, wanted: _Wanted) -> bool:
-        """Whether all there is to copy is one thing, which may get another name: one file, or one empty directory."""
-        if wanted.count() > 1:
-            return False
-        for source in next(iter(wanted.entries.values()), ()):
-            if stat.S_ISDIR(source.stat.st_mode):
-                with os.scandir(source.name) as entries:
-                    if next(entries, None) is not None:
-                        return False
-        return True
-
     # --- the destination ------------------------------------------------------------------------------------------
 
-    def _into(self, destination: str, wanted: _Wanted) -> None:
+    def _into(self, destination: str, wanted: Wanted) -> None:
         """Find out where the sources go, by rsync's rules, and place them.
 
         Raises:
             _UnusableDestinationError: the destination is missing or is something that cannot take them.
         """
         path = os.path.join(self.cwd, destination)
-        single = self._is_single(wanted)
+        single = wanted.is_single()
         slash = destination.endswith("/")
         mkpath = self.options.mkpath and (not single or "/" in destination)
         found = self._look_at(path, _FILE_IO if mkpath else _SELECTION)
@@ -185,7 +142,7 @@ class _Copy:
                 raise _UnusableDestinationError(
                     _SELECTION, "destination must be a directory when copying more than 1 file"
                 )
-            if any(stat.S_ISDIR(s.st_mode) for s in _stats(wanted)):
+            if wanted.has_directory():
                 raise _UnusableDestinationError(_SELECTION, "cannot overwrite non-directory with a directory")
             self._as(path, wanted)
         elif single and not slash:
@@ -225,13 +182,13 @@ class _Copy:
                     self.placer.plain_directory(at, name)
         return open_directory(path, cwd=self.cwd)
 
-    def _into_new(self, path: str, wanted: _Wanted) -> None:
+    def _into_new(self, path: str, wanted: Wanted) -> None:
         """Make the destination directory, one level of it, and place the sources in it."""
         with contextlib.ExitStack() as opened:
             try:
                 place = opened.enter_context(locate(path, cwd=self.cwd, follow=False))
                 if place.directory.lstat(place.name) is not None:
-                    raise FileExistsError(17, os.strerror(17))  # a dangling link
+                    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))  # a dangling link
                 # What --mkpath made counts as having been there: only -p gives it the source's mode.
                 if not wanted.roots or (self.options.mkpath and not self.options.perms):
                     self.placer.plain_directory(place.directory, place.name)
@@ -245,7 +202,7 @@ class _Copy:
             if wanted.roots:
                 self._set_time(at, wanted.roots[0])
 
-    def _as(self, path: str, wanted: _Wanted) -> None:
+    def _as(self, path: str, wanted: Wanted) -> None:
         """Place the one thing there is under a name of its own."""
         try:
             place = locate(path, cwd=self.cwd, follow=False)
@@ -259,15 +216,15 @@ class _Copy:
 
     # --- one level of the tree ------------------------------------------------------------------------------------
 
-    def _level(self, at: Directory, wanted: _Wanted, *, depth: int, contents: bool) -> None:
+    def _level(self, at: Directory, wanted: Wanted, *, depth: int, contents: bool) -> None:
         """Place all entries in an open directory: files first, then directories with what is below them."""
         if contents and self.delete:
             self._remove_others(at, wanted)
-        for name, sources in sorted(wanted.entries.items(), key=_files_first):
+        for name, sources in wanted.in_order():
             self._entry(at, name, sources, depth=depth)
 
     def _entry(self, at: Directory, name: str, sources: Sequence[Source], *, depth: int) -> None:
-        directories = [source for source in sources if stat.S_ISDIR(source.stat.st_mode)]
+        directories = [source for source in sources if source.is_directory]
         if directories:
             self._directory(at, name, directories, directories[0].stat, depth=depth)
             return
@@ -289,13 +246,13 @@ class _Copy:
                 raise OSError(f"directories are nested more than {_DEEPEST} deep")
             below, made = self.placer.directory(at, name, mode_of)
             opened.enter_context(below)
-            wanted = _Wanted()
+            wanted = Wanted()
             complete = True
             for source in sources:
                 if (source.stat.st_dev, source.stat.st_ino) == self.target:
                     continue
                 try:
-                    self._list(wanted, source.name, source.dir_fd, opened)
+                    wanted.add_entries(source.name, source.dir_fd, opened)
                 except OSError as error:
                     complete = self.delete = False
                     self._failed(below.path, _says("opendir", source.name, error))
@@ -303,7 +260,7 @@ class _Copy:
             if made:
                 self._set_time(below, mode_of)
 
-    def _remove_others(self, at: Directory, wanted: _Wanted) -> None:
+    def _remove_others(self, at: Directory, wanted: Wanted) -> None:
         """``--delete``: remove what the source does not have."""
         for name in sorted(set(at.names()) - wanted.entries.keys(), key=os.fsencode):
             with self._failures(at.child(name)):
@@ -329,18 +286,6 @@ class _Copy:
     def _failed(self, path: str, reason: str) -> None:
         self.status = _PARTIAL
         self.report(FileChange(path=path, change=Change.FAILED, reason=reason))
-
-
-def _files_first(entry: tuple[str, list[Source]]) -> tuple[bool, bytes]:
-    name, sources = entry
-    return any(stat.S_ISDIR(source.stat.st_mode) for source in sources), os.fsencode(name)
-
-
-def _stats(wanted: _Wanted) -> Iterator[os.stat_result]:
-    yield from wanted.roots
-    for sources in wanted.entries.values():
-        for source in sources:
-            yield source.stat
 
 
 def _says(what: str, path: str, error: OSError) -> str:

@@ -14,19 +14,11 @@ from nodeagent.apply import atomic
 from nodeagent.apply.incoming import Incoming
 from nodeagent.apply.paths import Directory
 from nodeagent.apply.rsync import CopyOptions
+from nodeagent.apply.tree import Source
 from nodeagent.model import Change, Content, Destinations, FileChange, Phase
 
 _LINK_MODE = 0o777
 _PEEK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """Something to be copied: its name in an open directory (or a path, then ``dir_fd`` is None) and its lstat."""
-
-    name: str
-    dir_fd: int | None
-    stat: os.stat_result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +78,8 @@ class Placer:
         there = at.lstat(name)
         same = there is not None and stat.S_IFMT(there.st_mode) == wanted.kind and there.st_rdev == source.stat.st_rdev
         final = self._final(wanted, None, there, same=same)
+        if there is not None and not stat.S_ISDIR(there.st_mode) and not self.options.perms:
+            final = replace(final, mode=stat.S_IMODE(there.st_mode))  # here rsync does not look at the kind
         if there is not None and same and _attributes(there) == (final.mode, final.uid, final.gid):
             return self.report(FileChange(path=path, change=Change.UNCHANGED))
         self._check_way(at, name, there)
