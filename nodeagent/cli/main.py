@@ -15,6 +15,7 @@ _MODULES = {
     "adopt": "apply",
     "status": "status",
     "check-config": "check_config",
+    "key": "key",
 }
 """Where each verb is. Only the one that is asked for is imported: half of them need no git and no shell grammar, and
 would be 0.3 s slower with them; ``status`` is asked on a thousand nodes at once."""
