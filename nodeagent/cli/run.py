@@ -17,7 +17,7 @@ from nodeagent.report import presence
 from nodeagent.report.board import Board
 from nodeagent.report.journal import open_reporter
 from nodeagent.schedule import Schedule, place_of
-from nodeagent.source import unlock
+from nodeagent.source import poll, unlock
 from nodeagent.stop import Stop
 
 _BAD_CONFIGURATION = 78  # EX_CONFIG of sysexits.h: the unit is not started again for it
@@ -64,6 +64,7 @@ class FileSetup:
     def load(self) -> Plan:
         self._seen = self._fingerprint()
         self.config = load(self._file)
+        poll.warm(self.config)
         return plan_of(self.config)
 
     def changed(self) -> bool:
@@ -84,7 +85,7 @@ class FileSetup:
 def plan_of(config: Config) -> Plan:
     """What a configuration means to the daemon."""
 
-    def poll(commit: str, reporter: Reporter, stop: Stop) -> PollOutcome:
+    def look(commit: str, reporter: Reporter, stop: Stop) -> PollOutcome:
         return reconcile.poll(config, commit, stop, reporter)
 
     def apply(commit: str, reporter: Reporter, stop: Stop) -> ApplyOutcome:
@@ -97,7 +98,7 @@ def plan_of(config: Config) -> Plan:
     return Plan(
         url=config.source.url,
         schedule=Schedule(interval=config.interval, jitter=config.jitter, place=place_of(node.hostname())),
-        poll=poll,
+        poll=look,
         poll_limit=config.source.fetch_limit + config.interval,
         apply=apply,
         apply_limit=config.evaluation_timeout + config.source.fetch_limit + _MARGIN,
