@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 
 from nodeagent.config import Config
-from nodeagent.errors import InsecureStorage, KeyFileInvalid
+from nodeagent.errors import InsecureStorage, KeyFileInvalid, WrongPassword
 from nodeagent.source import storage
 from nodeagent.source.password import read_password
 
@@ -48,7 +48,10 @@ def unlock(config: Config, credentials_directory: Path | None) -> bytes:
     from nodeagent.source import deploy_key  # noqa: PLC0415 - see above
 
     password = read_password(config.password, credentials_directory)
-    key = deploy_key.decrypt_deploy_key(data, password.get_secret_value())
+    try:
+        key = deploy_key.decrypt_deploy_key(data, password.get_secret_value())
+    except (KeyFileInvalid, WrongPassword) as error:
+        raise type(error)(f"{config.source.key}: {error}") from error
     _keep(kept, key)
     return key
 

@@ -59,7 +59,7 @@ def test_a_changed_key_file_is_never_answered_with_the_old_key(config):
     unlock(config, None)
     config.source.key.write_bytes(deploy_key.encrypt(OTHER, b"another password"))
 
-    with pytest.raises(WrongPassword):
+    with pytest.raises(WrongPassword, match=r"key\.enc: the password does not open"):
         unlock(config, None)
 
 
