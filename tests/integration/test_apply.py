@@ -1,4 +1,4 @@
-"""``apply`` of a directory: when steps run, what is repaired, what is remembered. Real shells, real files, real ledger."""
+"""``apply`` of a directory: when steps run, what is repaired and remembered. Real shells, files and ledger."""
 
 import os
 import threading
