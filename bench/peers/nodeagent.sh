@@ -12,7 +12,7 @@ here=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
 : "${NODEAGENT:=$here/../../.venv/bin/nodeagent}"
 : "${USER_NAME:=nobody}" # fetches; any account that owns nothing
 
-memory=/run/nodeagent-peers/${WORK##*/} # the password and the decrypted key are kept on no disk
+memory=/dev/shm/nodeagent-peers/${WORK##*/} # a tmpfs everywhere: password and decrypted key are kept on no disk
 
 setup() {
   [ ! -e "$WORK/nodeagent.toml" ] || [ ! -e "$memory/password" ] || return 0
