@@ -10,6 +10,7 @@ types, raises :class:`ValueError`.
 import enum
 import functools
 import json
+import os
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -117,4 +118,6 @@ def _dataclass_reader(kind: type) -> Callable[[Any], Any]:
 def _checked(raw: Any, kind: type[Any]) -> Any:
     if type(raw) is not kind:
         raise ValueError(f"a {type(raw).__name__} where a {kind.__name__} belongs")
+    if kind is str and not raw.isascii():
+        os.fsencode(raw)  # a surrogate that stands for no byte would break whoever writes the text down
     return raw

@@ -95,6 +95,7 @@ def test_garbage_raises_value_error_and_nothing_else(raw: bytes) -> None:
         {"kind": "Notice", "value": {"priority": True, "text": "t", "code": "", "path": ""}},
         {"kind": "Notice", "value": {"priority": 3, "text": None, "code": "", "path": ""}},
         {"kind": "Notice", "value": {"priority": 3, "text": "t", "code": "", "path": ""}, "more": 1},
+        {"kind": "Notice", "value": {"priority": 3, "text": "\ud800", "code": "", "path": ""}},
     ],
 )
 def test_a_frame_with_other_fields_or_types_is_refused(frame: object) -> None:
