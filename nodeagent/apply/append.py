@@ -74,7 +74,7 @@ def append(
             return FileChange(path=place.path, change=change)
     except OSError as error:
         named = os.path.join(cwd, path)
-        return FileChange(path=named, change=Change.FAILED, reason=f"cannot create {path}: {error.strerror}")
+        return FileChange(path=named, change=Change.FAILED, reason=f"cannot create {path}: {error.strerror or error}")
 
 
 def _append(
@@ -86,7 +86,7 @@ def _append(
         claimed = claim_settled(pieces, statement=statement, text=text)
         session.set_pieces(place.path, claimed, destinations)
         return Change.UNCHANGED
-    content = b"" if there is None else rewrite.read(place)
+    content = b"" if there is None else rewrite.read(place, there)
     decision = decide(content, pieces, statement=statement, text=text, live=session.statements)
     change = Change.UNCHANGED
     if there is None:
@@ -95,7 +95,7 @@ def _append(
         change = Change.CREATED
     elif decision.action is Action.APPENDED:
         destinations.keep(place.path)
-        rewrite.append(place, text)
+        rewrite.append(place, there, text)
         change = Change.UPDATED
     elif decision.action is Action.REPLACED:
         destinations.keep(place.path)

@@ -151,6 +151,7 @@ class Placer:
             return Change.UPDATED
         fd = os.open(name, _PEEK, dir_fd=at.fd)
         try:
+            there = os.fstat(fd)
             same = incoming.equals(fd)
             final = self._final(wanted, self.destinations.left(path, wanted), there, same=same)
             if same and _attributes(there) == (final.mode, final.uid, final.gid):

@@ -35,9 +35,9 @@ def look_at(place: Place) -> os.stat_result | None:
     return there
 
 
-def read(place: Place) -> bytes:
+def read(place: Place, there: os.stat_result) -> bytes:
     """Everything that the file holds."""
-    with open(os.open(place.name, _READ, dir_fd=place.directory.fd), "rb", buffering=0) as file:
+    with open(_open(place, there, _READ), "rb", buffering=0) as file:
         return file.readall()
 
 
@@ -55,7 +55,7 @@ def replace(place: Place, there: os.stat_result, data: bytes, final: Content) ->
     names, or is not possible.
     """
     if there.st_nlink > 1:
-        _write_over(place, data, final)
+        _write_over(place, there, data, final)
         return
     try:
         with AtomicFile(place.directory.fd, place.name) as file:
@@ -65,21 +65,21 @@ def replace(place: Place, there: os.stat_result, data: bytes, final: Content) ->
     except OSError as error:
         if error.errno not in _NOT_BY_RENAME:
             raise
-        _write_over(place, data, final)
+        _write_over(place, there, data, final)
 
 
-def append(place: Place, data: bytes) -> None:
+def append(place: Place, there: os.stat_result, data: bytes) -> None:
     """Add to the end of a file in place, in one write if the kernel takes it: who holds the file keeps it."""
-    fd = os.open(place.name, _WRITE | os.O_APPEND, dir_fd=place.directory.fd)
+    fd = _open(place, there, _WRITE | os.O_APPEND)
     try:
         write_all(fd, data)
     finally:
         os.close(fd)
 
 
-def set_attributes(place: Place, final: Content) -> None:
+def set_attributes(place: Place, there: os.stat_result, final: Content) -> None:
     """Give an existing file mode and owner of ``final``."""
-    fd = os.open(place.name, _READ, dir_fd=place.directory.fd)
+    fd = _open(place, there, _READ)
     try:
         _set(fd, final)
     finally:
@@ -97,8 +97,17 @@ def as_created(place: Place, data: bytes, umask: int) -> Content:
     )
 
 
-def _write_over(place: Place, data: bytes, final: Content) -> None:
-    fd = os.open(place.name, _WRITE, dir_fd=place.directory.fd)
+def _open(place: Place, there: os.stat_result, flags: int) -> int:
+    """Open the file that was looked at, and no other that somebody has put in its place since."""
+    fd = os.open(place.name, flags, dir_fd=place.directory.fd)
+    if not os.path.samestat(os.fstat(fd), there):
+        os.close(fd)
+        raise OSError(errno.ESTALE, "Replaced by another file meanwhile", place.path)
+    return fd
+
+
+def _write_over(place: Place, there: os.stat_result, data: bytes, final: Content) -> None:
+    fd = _open(place, there, _WRITE)
     try:
         write_all(fd, data)
         os.ftruncate(fd, len(data))

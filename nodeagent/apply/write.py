@@ -35,7 +35,7 @@ def write(path: str, *, cwd: str, text: bytes, umask: int, destinations: Destina
             return FileChange(path=place.path, change=change)
     except OSError as error:
         named = os.path.join(cwd, path)
-        return FileChange(path=named, change=Change.FAILED, reason=f"cannot create {path}: {error.strerror}")
+        return FileChange(path=named, change=Change.FAILED, reason=f"cannot create {path}: {error.strerror or error}")
 
 
 def _write(place: Place, text: bytes, wanted: Content, destinations: Destinations) -> Change:
@@ -51,12 +51,12 @@ def _write(place: Place, text: bytes, wanted: Content, destinations: Destination
     if there is None:
         rewrite.create(place, text, final)
         return Change.CREATED
-    if there.st_size != len(text) or rewrite.read(place) != text:
+    if there.st_size != len(text) or rewrite.read(place, there) != text:
         destinations.keep(place.path)
         rewrite.replace(place, there, text, final)
         return Change.UPDATED
     if (stat.S_IMODE(there.st_mode), there.st_uid, there.st_gid) == (final.mode, final.uid, final.gid):
         return Change.UNCHANGED
     destinations.keep(place.path)
-    rewrite.set_attributes(place, final)
+    rewrite.set_attributes(place, there, final)
     return Change.UPDATED

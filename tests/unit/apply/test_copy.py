@@ -362,3 +362,17 @@ def test_each_destination_is_reported_and_noted_once(cp, top, destinations):
     reported = [report.path for report in cp.reports]
     assert len(reported) == len(set(reported))
     assert [path for path, _, _ in destinations.log] == reported
+
+
+def test_no_descriptor_stays_open_whatever_goes_wrong(cp, top):
+    (top / "s/d/e").mkdir(parents=True)
+    (top / "s/d/f").write_text("x")
+    (top / "s/f").write_text("x")
+    (top / "d/f/x").mkdir(parents=True)
+    (top / "file").touch()
+    (top / "loop").symlink_to("loop")
+    before = sorted(os.listdir("/proc/self/fd"))
+    for to in ("d", "d/", "file", "file/", "file/x", "loop/x", "loop", "new", "new/", "no/new"):
+        cp("s/", "s/no", "s/f", to=to, make_parent=False)
+        cp("s/f", to=to, flags=["-a", "--mkpath"], make_parent=False)
+    assert sorted(os.listdir("/proc/self/fd")) == before
