@@ -115,19 +115,21 @@ def _install(lower: Sequence[Path], script: str, bind: dict[str, Path], target: 
 
     They run in ``/run``, where they find ``requirements`` and the directories in ``bind``.
     """
-    work, root = target.with_name(target.name + ".work"), target.with_name(target.name + ".root")
-    for directory in (work, root):
-        directory.mkdir(exist_ok=True)
+    memory = target.with_name(target.name + ".memory")
+    memory.mkdir(exist_ok=True)
+    root, upper, work = (memory / name for name in ("root", "upper", "work"))
     mounts = [
-        f"mount -t overlay overlay -o lowerdir={':'.join(map(str, lower))},upperdir={target},workdir={work} {root}",
+        f"mount -t tmpfs -o mode=0755 tmpfs {memory}",  # an overlay cannot write to another one, as a container's / is
+        f"mkdir {root} {upper} {work}",
+        f"mount -t overlay overlay -o lowerdir={':'.join(map(str, lower))},upperdir={upper},workdir={work} {root}",
         f"mount -t proc proc {root}/proc",
         f"mount -t tmpfs tmpfs {root}/run",
     ]
     for name, source in {"requirements": PROJECT / "requirements", **bind}.items():
         mounts += [f"mkdir {root}/run/{name}", f"mount --bind {source} {root}/run/{name}"]
-    enter = f'exec env -i PATH="{PATH}" HOME=/root chroot {root} sh -exc "$1"'
+    enter = f'env -i PATH="{PATH}" HOME=/root chroot {root} sh -exc "$1"'
+    keep = f"cp --archive {upper}/. {target}"
     namespaces = ("unshare", "--mount", "--net", "--pid", "--fork", "--kill-child")
     inside = "\n".join(["cd /run", NO_INDEX, script])
-    run([*namespaces, "sh", "-ec", "\n".join([*mounts, enter]), "sh", inside], timeout=600)
-    for leftover in (work, root):
-        shutil.rmtree(leftover)
+    run([*namespaces, "sh", "-ec", "\n".join([*mounts, enter, keep]), "sh", inside], timeout=600)
+    memory.rmdir()
