@@ -4,6 +4,7 @@ import dataclasses
 import os
 import stat
 from collections.abc import Set
+from hashlib import sha256
 
 from nodeagent.apply import rewrite
 from nodeagent.apply.blocks import Action, Piece, claim_settled, decide
@@ -82,15 +83,17 @@ def _append(
 ) -> Change:
     there = rewrite.look_at(place)
     pieces = session.pieces(place.path, destinations)
-    if there is not None and destinations.settled(place.path, wanted):
+    settled = there is not None and destinations.settled(place.path, wanted)
+    content = rewrite.read(place, there) if there is not None and not settled else b""
+    left = None if settled else destinations.left(place.path, wanted)
+    if settled or (there is not None and left is not None and left.digest == sha256(content).hexdigest()):
+        # Also where a later step has edited the text: this verb adds, it does not begin anew as COPY and WRITE do.
         claimed = claim_settled(pieces, statement=statement, text=text)
         session.set_pieces(place.path, claimed, destinations)
         return Change.UNCHANGED
-    content = b"" if there is None else rewrite.read(place, there)
     decision = decide(content, pieces, statement=statement, text=text, live=session.statements)
     change = Change.UNCHANGED
     if there is None:
-        left = destinations.left(place.path, wanted)
         rewrite.create(place, decision.content, left if left is not None and left.kind == stat.S_IFREG else wanted)
         change = Change.CREATED
     elif decision.action is Action.APPENDED:

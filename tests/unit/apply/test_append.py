@@ -227,6 +227,21 @@ def test_a_write_between_two_appends_counts(program, top):
         program.next_evaluation()
 
 
+def test_a_text_that_a_later_step_edits_is_not_added_again_in_a_full_evaluation(program, top, destinations):
+    """There the ledger calls it unsettled, so that COPY and WRITE begin anew."""
+
+    class Full(type(destinations)):
+        def settled(self, path, wanted):
+            return False
+
+    program.destinations = Full()
+    program.append("f", b"host=@HOST@\n")
+    (top / "f").write_bytes(b"host=n1\n")
+    program.next_evaluation()
+    assert program.append("f", b"host=@HOST@\n").change is Change.UNCHANGED
+    assert (top / "f").read_bytes() == b"host=n1\n"
+
+
 def test_a_link_is_followed(program, top):
     (top / "d").mkdir()
     (top / "link").symlink_to("d/f")
