@@ -7,6 +7,8 @@ import pytest
 
 from nodeagent.apply import process
 
+RESETTABLE = sum(1 << (number - 1) for number in signal.valid_signals())  # the C library keeps two for itself
+
 
 def started(*argv: str, output: int | None = None) -> process.Process:
     sink = os.open(os.devnull, os.O_WRONLY)
@@ -41,7 +43,7 @@ def test_a_program_has_default_signals_and_no_descriptors_of_ours(tmp_path):
     wait(running)
     os.close(leaked)
     os.close(other)
-    assert int(text[1], 16) & ~(1 << (signal.SIGXFSZ - 1)) == 0
+    assert int(text[1], 16) & RESETTABLE & ~(1 << (signal.SIGXFSZ - 1)) == 0
     assert set(text[2:]) <= {"0", "1", "2", "10", "255"}
 
 
