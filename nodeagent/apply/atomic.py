@@ -112,8 +112,10 @@ def place_link(directory: int, name: str, target: str, *, uid: int, gid: int, mt
         _rename(directory, temporary, name)
 
 
-def place_directory(directory: int, name: str, *, mode: int, uid: int, gid: int, inherit: bool = False) -> None:
-    """Make a directory where nothing stands, with its mode and owner from the first moment.
+def place_directory(
+    directory: int, name: str, *, mode: int, uid: int, gid: int, inherit: bool = False, replace: bool = False
+) -> None:
+    """Make a directory, with its mode and owner from the first moment.
 
     Args:
         directory: An open descriptor.
@@ -122,9 +124,10 @@ def place_directory(directory: int, name: str, *, mode: int, uid: int, gid: int,
         uid: The owner.
         gid: The group.
         inherit: Keep the set-group-ID bit that the directory gets from the one above.
+        replace: Remove the file or link that stands there, at the last moment.
 
     Raises:
-        OSError: it cannot be made, or something else than an empty directory stands there.
+        OSError: it cannot be made, or what stands there cannot make way.
     """
     temporary = temporary_name(name)
     _make(directory, temporary, lambda: os.mkdir(temporary, 0o700, dir_fd=directory))
@@ -137,6 +140,8 @@ def place_directory(directory: int, name: str, *, mode: int, uid: int, gid: int,
             os.fchmod(made, mode)
         finally:
             os.close(made)
+        if replace:
+            os.unlink(name, dir_fd=directory)
         _rename(directory, temporary, name)
 
 

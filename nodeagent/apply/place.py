@@ -107,13 +107,18 @@ class Placer:
         made = there is None or not stat.S_ISDIR(there.st_mode)
         change = Change.UNCHANGED
         if made:
-            left = self.destinations.left(path, wanted)
-            final = self._final(wanted, left, None, same=False)
+            final = self._final(wanted, self.destinations.left(path, wanted), None, same=False)
             if there is not None:
                 self.destinations.keep(path)
-                os.unlink(name, dir_fd=at.fd)
-            inherit = not self.options.perms
-            atomic.place_directory(at.fd, name, mode=final.mode, uid=final.uid, gid=final.gid, inherit=inherit)
+            atomic.place_directory(
+                at.fd,
+                name,
+                mode=final.mode,
+                uid=final.uid,
+                gid=final.gid,
+                inherit=not self.options.perms,
+                replace=there is not None,
+            )
             change = Change.CREATED if there is None else Change.UPDATED
         below = at.enter(name)
         self._done(path, wanted, change)

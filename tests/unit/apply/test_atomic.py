@@ -170,6 +170,19 @@ def test_a_directory_does_not_replace_a_file(tmp_path, directory):
     assert os.listdir(tmp_path) == ["f"]
 
 
+def test_a_directory_replaces_a_file_or_a_link_when_asked_to(tmp_path, directory):
+    (tmp_path / "f").write_bytes(b"old")
+    (tmp_path / "l").symlink_to("/etc")
+    for name in ("f", "l"):
+        place_directory(directory, name, mode=0o755, uid=os.geteuid(), gid=os.getegid(), replace=True)
+        assert not os.path.islink(tmp_path / name)
+        assert os.listdir(tmp_path / name) == []
+    (tmp_path / "f/x").touch()
+    with pytest.raises(IsADirectoryError):
+        place_directory(directory, "f", mode=0o755, uid=os.geteuid(), gid=os.getegid(), replace=True)
+    assert sorted(os.listdir(tmp_path)) == ["f", "l"]
+
+
 @root_only
 def test_a_fifo_and_a_device_get_their_mode_and_owner(tmp_path, directory):
     null = os.makedev(1, 3)
