@@ -24,7 +24,7 @@ from nodeagent.source import tree
 from nodeagent.source.checkout import Checkout
 from nodeagent.source.confine import confine
 from nodeagent.source.handover import export, receive
-from nodeagent.stream import stream
+from nodeagent.workers.stream import stream
 
 # The grammar and the step engine are needed by the apply worker alone, when there is something to do. They are loaded
 # there (30 ms), so that the daemon does not hold them and every fork of it is cheaper.

@@ -8,13 +8,14 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from nodeagent import node, reconcile, worker
+from nodeagent import node, reconcile
 from nodeagent.config import DEFAULT_FILE, Config, load
 from nodeagent.errors import InvalidConfiguration, by_code
 from nodeagent.evaluation import Settings
 from nodeagent.model import Change, Evaluation, Failure, Notice, PollOutcome, Reporter
 from nodeagent.report.journal import open_reporter
-from nodeagent.stop import Stop, on_signals
+from nodeagent.workers import worker
+from nodeagent.workers.stop import Stop, on_signals
 
 _WARNING = 4  # syslog severity
 _CHANGED, _FAILED = 2, 4  # exit codes, added up

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from pydantic import SecretBytes
 
-from nodeagent import worker
 from nodeagent.config import DEFAULT_FILE, Config, load
 from nodeagent.enroll.keys import KeyFiles, make_password
 from nodeagent.errors import FetchUserMissing, KeyFileInvalid, PasswordUnavailable
@@ -20,7 +19,8 @@ from nodeagent.model import Event, Failure, PollOutcome, Reporter
 from nodeagent.source import check, deploy_key
 from nodeagent.source.confine import account
 from nodeagent.source.password import LONGEST, first_line, read_password
-from nodeagent.stop import Stop
+from nodeagent.workers import worker
+from nodeagent.workers.stop import Stop
 
 SCHEMA = 1
 

@@ -8,17 +8,17 @@ from pathlib import Path
 
 from nodeagent import __version__, node, reconcile
 from nodeagent.config import DEFAULT_FILE, Config, load
-from nodeagent.cycle import Plan
-from nodeagent.daemon import Daemon
+from nodeagent.daemon.cycle import Plan
+from nodeagent.daemon.loop import Daemon
+from nodeagent.daemon.schedule import Schedule, place_of
 from nodeagent.errors import InvalidConfiguration
 from nodeagent.ledger import watch
 from nodeagent.model import ApplyOutcome, PollOutcome, Reporter
 from nodeagent.report import presence
 from nodeagent.report.board import Board
 from nodeagent.report.journal import open_reporter
-from nodeagent.schedule import Schedule, place_of
 from nodeagent.source import poll, unlock
-from nodeagent.stop import Stop
+from nodeagent.workers.stop import Stop
 
 _BAD_CONFIGURATION = 78  # EX_CONFIG of sysexits.h: the unit is not started again for it
 _MARGIN = 60.0  # seconds that a worker has beyond the limits of its parts, before it counts as hung

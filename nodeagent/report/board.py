@@ -81,7 +81,7 @@ class Board:
         self._learn(reload=failure)
 
     def polled(self, outcome: object, traceback: str = "") -> None:
-        """A poll worker has ended; ``outcome`` and ``traceback`` as its :class:`~nodeagent.worker.Worker` has them."""
+        """A poll worker has ended; see :class:`~nodeagent.workers.worker.Worker` for both arguments."""
         failure = outcome.failure if isinstance(outcome, PollOutcome) else _failure(outcome)
         self._log(self._polling, failure, traceback)
         self._learn(poll=failure)

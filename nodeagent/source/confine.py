@@ -6,8 +6,8 @@ import pwd
 import resource
 import struct
 
-from nodeagent.child import die_with_parent
 from nodeagent.errors import FetchUserMissing
+from nodeagent.workers.child import die_with_parent
 
 PR_SET_DUMPABLE = 4  # linux/prctl.h
 PR_SET_NO_NEW_PRIVS = 38

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from nodeagent import child
+from nodeagent.workers import child
 
 PROJECT = Path(__file__).parents[2]
 CLONE_NEWNS, MS_PRIVATE_REC = 0x20000, 0x44000  # <sched.h>, <sys/mount.h>

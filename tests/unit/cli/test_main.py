@@ -3,9 +3,10 @@ import sys
 
 import pytest
 
-from nodeagent import __version__, child
+from nodeagent import __version__
 from nodeagent.cli import main, status
 from nodeagent.errors import NotNow, WrongPassword
+from nodeagent.workers import child
 
 
 def raising(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:

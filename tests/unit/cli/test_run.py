@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from nodeagent import child
 from nodeagent.cli import main
 from nodeagent.cli.run import FileSetup, plan_of
 from nodeagent.config import load
 from nodeagent.errors import InvalidConfiguration
+from nodeagent.workers import child
 
 GOOD = '[source]\nurl = "ssh://git@host/repo"\n'
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from nodeagent import child
 from nodeagent.cli import main
 from nodeagent.cli import status as verb
 from nodeagent.model import Condition, ConditionType, Mode, Status
 from nodeagent.report import presence, status
+from nodeagent.workers import child
 
 STATUS = Status(
     version="1.2",

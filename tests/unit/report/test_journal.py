@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from nodeagent import worker
 from nodeagent.errors import WorkerFailed
 from nodeagent.model import Change, Event, Notice, Phase, PollOutcome, Reporter, Step, StepEnded
 from nodeagent.report import catalogue
 from nodeagent.report.journal import SOCKET, JournalReporter, open_reporter
-from nodeagent.stop import Stop
+from nodeagent.workers import worker
+from nodeagent.workers.stop import Stop
 
 CLONE_NEWNS, MS_PRIVATE_REC = 0x20000, 0x44000  # <sched.h>, <sys/mount.h>
 

@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from nodeagent import worker
 from nodeagent.errors import NotNow
 from nodeagent.model import Event, PollOutcome, Reporter
 from nodeagent.report import presence
-from nodeagent.stop import Stop
+from nodeagent.workers import worker
+from nodeagent.workers.stop import Stop
 
 
 class Quiet:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from nodeagent import child, frames, worker
 from nodeagent.errors import HostKeyMismatch, RemoteUnreachable
 from nodeagent.model import Event, Failure, Notice, PollOutcome, Reporter, StepOutput
-from nodeagent.stop import Stop
+from nodeagent.workers import child, frames, worker
+from nodeagent.workers.stop import Stop
 
 FOUND = PollOutcome(commit="c" * 40, moved=True)
 DEADLINE = 20.0

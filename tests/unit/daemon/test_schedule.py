@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodeagent.schedule import Schedule, place_of
+from nodeagent.daemon.schedule import Schedule, place_of
 
 
 @given(st.floats(0, 1e10), st.floats(1, 86_400), st.floats(0, 1, exclude_max=True))

@@ -2,7 +2,7 @@
 
 A fork of a process that has every library loaded costs some 3 ms, an import of the libraries 300. A worker lives in a
 session of its own, so that it can be ended with all that it started; it dies with its parent; it has no descriptor that
-it was not given; it sends its events, and at last its result, up a pipe (:mod:`nodeagent.frames`).
+it was not given; it sends its events, and at last its result, up a pipe (:mod:`nodeagent.workers.frames`).
 
 Nothing a worker does harms the parent: a job that raises, hangs, is killed, floods its pipe or writes garbage comes out
 as a :class:`~nodeagent.model.Failure`, and the parent keeps at most one frame of it in memory.
@@ -16,10 +16,10 @@ import signal
 import time
 from collections.abc import Callable, Collection
 
-from nodeagent import child, frames
 from nodeagent.errors import WorkerFailed
 from nodeagent.model import EVENT_TYPES, Event, Failure, Reporter
-from nodeagent.stop import Stop
+from nodeagent.workers import child, frames
+from nodeagent.workers.stop import Stop
 
 GRACE = 5.0
 """Seconds between SIGTERM and SIGKILL for a worker that has used up its time."""
@@ -161,7 +161,7 @@ def start(name: str, job: Job, *, time_limit: float, keep: Collection[int] = ())
 
     Args:
         name: for messages: what the worker is for.
-        job: is called in the child and returns a value that :mod:`nodeagent.frames` knows. A
+        job: is called in the child and returns a value that :mod:`nodeagent.workers.frames` knows. A
             :class:`~nodeagent.errors.NodeagentError` that it raises arrives as a Failure of the same code.
         time_limit: seconds.
         keep: descriptors that the child keeps beside 1, 2 and its pipe; 0 becomes ``/dev/null``.

@@ -4,7 +4,7 @@ import signal
 import threading
 import time
 
-from nodeagent.stop import Stop, on_signals
+from nodeagent.workers.stop import Stop, on_signals
 
 
 def test_a_stop_is_set_once_and_for_all_until_cleared() -> None:

@@ -18,15 +18,16 @@ from typing import Any, TypeVar
 
 import pytest
 
-from nodeagent import child, daemon, frames, worker
-from nodeagent.cycle import Plan
-from nodeagent.daemon import Daemon
+from nodeagent.daemon import loop
+from nodeagent.daemon.cycle import Plan
+from nodeagent.daemon.loop import Daemon
+from nodeagent.daemon.schedule import Schedule
 from nodeagent.errors import InvalidConfiguration, RemoteUnreachable
 from nodeagent.model import ApplyOutcome, Event, Failure, Mode, Notice, PollOutcome, Reporter, Status, StepOutput
 from nodeagent.report import status
 from nodeagent.report.board import Board
-from nodeagent.schedule import Schedule
-from nodeagent.stop import Stop
+from nodeagent.workers import child, frames, worker
+from nodeagent.workers.stop import Stop
 
 DEADLINE = 20.0
 LONG = 3_600.0
@@ -599,7 +600,7 @@ def test_at_the_end_workers_are_asked_and_come_to_their_own_end(service: Service
 def test_workers_that_do_not_listen_are_killed_and_the_end_is_not_put_off(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(daemon, "FAREWELL", 0.1)
+    monkeypatch.setattr(loop, "FAREWELL", 0.1)
 
     def stubborn(*_: object) -> PollOutcome:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -615,7 +616,7 @@ def test_workers_that_do_not_listen_are_killed_and_the_end_is_not_put_off(
 
 
 def test_the_time_for_a_farewell_fits_into_five_seconds() -> None:
-    assert daemon.FAREWELL + daemon._LAST < 5
+    assert loop.FAREWELL + loop._LAST < 5
 
 
 def test_when_the_daemon_is_killed_its_workers_die_with_it(service: Service) -> None:

@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from typing import BinaryIO, cast
 
-from nodeagent import child, frames
 from nodeagent.errors import NodeagentError, WorkerFailed, by_code
 from nodeagent.model import Failure
+from nodeagent.workers import child, frames
 
 _CHUNK = 65_536
 

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodeagent import frames
 from nodeagent.model import (
     EVENT_TYPES,
     ApplyOutcome,
@@ -25,6 +24,7 @@ from nodeagent.model import (
     StepOutput,
     Trigger,
 )
+from nodeagent.workers import frames
 
 STEP = Step(file="post.sh", line=3, phase=Phase.COPY, change=Change.CREATED, path=os.fsdecode(b"/etc/\xff"))
 OUTCOME = ApplyOutcome(

@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from nodeagent import worker
+from nodeagent.daemon.schedule import Schedule
 from nodeagent.errors import WorkerFailed
 from nodeagent.model import ApplyOutcome, Failure, Mode, PollOutcome, Reporter
 from nodeagent.report.board import Board
-from nodeagent.schedule import Schedule
-from nodeagent.stop import Stop
-from nodeagent.worker import Worker
+from nodeagent.workers import worker
+from nodeagent.workers.stop import Stop
+from nodeagent.workers.worker import Worker
 
 PATIENCE = 30.0
 """Seconds that a poll may take before what is known is enforced without it; never more than half an interval."""

@@ -13,12 +13,12 @@ import time
 from collections.abc import Iterator
 from typing import Protocol
 
-from nodeagent.cycle import Cycle, Plan
+from nodeagent.daemon.cycle import Cycle, Plan
 from nodeagent.errors import InvalidConfiguration
 from nodeagent.model import Failure
 from nodeagent.report import notify
 from nodeagent.report.board import Board
-from nodeagent.worker import Worker
+from nodeagent.workers.worker import Worker
 
 FAREWELL = 4.0
 """Seconds that workers have to end when the service stops; then they are killed."""

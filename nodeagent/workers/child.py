@@ -15,9 +15,9 @@ import traceback
 from collections.abc import Callable, Collection
 from typing import NoReturn
 
-from nodeagent import frames
 from nodeagent.errors import NodeagentError, TransientError, WorkerFailed
 from nodeagent.model import Failure
+from nodeagent.workers import frames
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 _RESETTABLE = frozenset(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGXFSZ}

@@ -9,7 +9,7 @@ from typing import BinaryIO
 import pytest
 
 from nodeagent.errors import RevisionRejected, WorkerFailed
-from nodeagent.stream import stream
+from nodeagent.workers.stream import stream
 
 LIMIT = 20.0
 

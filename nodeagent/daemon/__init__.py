@@ -1,0 +1,1 @@
+"""WHEN: the resident process, which waits, starts workers, and reports."""

@@ -1,0 +1,1 @@
+"""Forked children of the warm process: how they are started, heard, and ended."""
