@@ -204,7 +204,18 @@ class Notice:
     path: str = ""
 
 
-Event = EvaluationStarted | StepStarted | StepOutput | StepLogged | StepEnded | EvaluationEnded | Notice
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """What the fetch worker saw of the node while it still was root, before it spoke to the network.
+
+    ``quiet``: the node was settled, and every destination still looks as it was left, so that only a new commit is a
+    reason to apply. Only the first one of a worker counts: what it says later may be a server's word.
+    """
+
+    quiet: bool
+
+
+Event = EvaluationStarted | StepStarted | StepOutput | StepLogged | StepEnded | EvaluationEnded | Notice | Looked
 
 EVENT_TYPES: tuple[type[Event], ...] = (
     EvaluationStarted,
@@ -214,6 +225,7 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     StepEnded,
     EvaluationEnded,
     Notice,
+    Looked,
 )
 
 
@@ -239,13 +251,11 @@ class Failure:
 class PollOutcome:
     """What the fetch worker found. ``commit`` is the newest one that the store holds whole, or empty.
 
-    ``moved``: the remote's ref differed from the commit the worker was told, and was fetched. ``quiet``: the node was
-    settled, and every destination still looks as it was left, so that only a new commit is a reason to apply.
+    ``moved``: the remote's ref differed from the commit the worker was told, and was fetched.
     """
 
     commit: str
     moved: bool
-    quiet: bool = False
     failure: Failure | None = None
 
 

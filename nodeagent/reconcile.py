@@ -8,7 +8,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -18,7 +18,7 @@ from nodeagent.errors import NodeagentError, TransientError
 from nodeagent.evaluate import policy
 from nodeagent.ledger import database, destinations, watch
 from nodeagent.ledger.sources import Source
-from nodeagent.model import ApplyOutcome, Evaluation, Failure, Mode, Notice, PollOutcome, Reporter, Revision
+from nodeagent.model import ApplyOutcome, Evaluation, Failure, Looked, Mode, Notice, PollOutcome, Reporter, Revision
 from nodeagent.source import poll as source_poll
 from nodeagent.source import tree
 from nodeagent.source.checkout import Checkout
@@ -46,10 +46,9 @@ class Wishes:
 
 def poll(config: Config, current: str, stop: threading.Event, reporter: Reporter) -> PollOutcome:
     """Look at the node and at the remote, and fetch what is new; gives up root in this process."""
-    quiet = watch.is_quiet(config.paths.runtime, node.boot_id())
+    reporter.report(Looked(quiet=watch.is_quiet(config.paths.runtime, node.boot_id())))
     directory = os.environ.get("CREDENTIALS_DIRECTORY")
-    found = source_poll.poll(config, current, stop, reporter, Path(directory) if directory else None)
-    return replace(found, quiet=quiet)
+    return source_poll.poll(config, current, stop, reporter, Path(directory) if directory else None)
 
 
 def apply_cycle(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from nodeagent.daemon.schedule import Schedule
 from nodeagent.errors import WorkerFailed
-from nodeagent.model import ApplyOutcome, Failure, Mode, PollOutcome, Reporter
+from nodeagent.model import ApplyOutcome, Failure, Looked, Mode, PollOutcome, Reporter
 from nodeagent.report.board import Board
 from nodeagent.workers import worker
 from nodeagent.workers.stop import Stop
@@ -58,6 +58,7 @@ class Cycle:
         self._applier: Worker | None = None
         self._settled = False  # the last apply worker left nothing to be done
         self._mark: object = None  # the plan's, when it ended
+        self._looked: Looked | None = None  # what the poll worker saw of the node
         self._stale = False  # the plan changed under the poll worker: what it says does not count, another is wanted
         self._owed = False  # one run of apply
         self._patience_ends = _NEVER
@@ -99,7 +100,10 @@ class Cycle:
         """
         hear = self._board.hear_poll if subject is self._poller else self._board.hear
         for event in subject.advance():
-            hear(event)
+            if not isinstance(event, Looked):
+                hear(event)
+            elif subject is self._poller and self._looked is None:
+                self._looked = event
         if not subject.done:
             return False
         self._selector.unregister(subject)
@@ -137,6 +141,7 @@ class Cycle:
     def _start_poll(self) -> None:
         plan, commit = self.plan, self._commit
         self._stale = False
+        self._looked = None
         try:
             self._poller = worker.start("poll", lambda r, s: plan.poll(commit, r, s), time_limit=plan.poll_limit)
         except WorkerFailed as error:
@@ -171,7 +176,7 @@ class Cycle:
 
     def _is_quiet(self, outcome: object) -> bool:
         """Whether there is nothing to apply: the node is as the last apply worker left it, and that was in order."""
-        found = isinstance(outcome, PollOutcome) and outcome.quiet
+        found = isinstance(outcome, PollOutcome) and self._looked is not None and self._looked.quiet
         return found and self._settled and self._commit == self._given and self.plan.mark() == self._mark
 
     def _start_apply(self) -> None:

@@ -10,6 +10,7 @@ from nodeagent.model import (
     EvaluationEnded,
     EvaluationStarted,
     Event,
+    Looked,
     Notice,
     Phase,
     Step,
@@ -65,6 +66,8 @@ class Narrator:
                 yield from self._step_ended(event)
             case Notice():
                 yield self._notice(event)
+            case Looked():
+                pass  # for the daemon alone
             case _:
                 assert_never(event)
 

@@ -23,7 +23,18 @@ from nodeagent.daemon.cycle import Plan
 from nodeagent.daemon.loop import Daemon
 from nodeagent.daemon.schedule import Schedule
 from nodeagent.errors import InvalidConfiguration, RemoteUnreachable
-from nodeagent.model import ApplyOutcome, Event, Failure, Mode, Notice, PollOutcome, Reporter, Status, StepOutput
+from nodeagent.model import (
+    ApplyOutcome,
+    Event,
+    Failure,
+    Looked,
+    Mode,
+    Notice,
+    PollOutcome,
+    Reporter,
+    Status,
+    StepOutput,
+)
 from nodeagent.report import status
 from nodeagent.report.board import Board
 from nodeagent.workers import child, frames, worker
@@ -431,7 +442,8 @@ def quiet_after(polls: Path, head: Path) -> Poll:
 
     def job(commit: str, reporter: Reporter, stop: Stop) -> PollOutcome:
         mark(polls, "x")
-        return replace(following(head)(commit, reporter, stop), quiet=True)
+        reporter.report(Looked(quiet=True))
+        return following(head)(commit, reporter, stop)
 
     return job
 
@@ -479,6 +491,18 @@ def test_a_node_on_which_something_is_left_to_do_is_not_left_alone(service: Serv
 
     service.start(Desk(poll=quiet_after(service.directory / "polls", head), apply=apply, interval=SHORT))
     until(lambda: len(service.trail()) >= 4)
+
+
+def test_what_a_poll_worker_says_of_the_node_after_its_first_word_does_not_count(service: Service) -> None:
+    head = service.directory / "head"
+    place(head, "c1")
+
+    def turned(commit: str, reporter: Reporter, stop: Stop) -> PollOutcome:
+        reporter.report(Looked(quiet=False))
+        return quiet_after(service.directory / "polls", head)(commit, reporter, stop)
+
+    service.start(Desk(poll=turned, apply=marking(service.directory / "trail"), interval=SHORT))
+    until(lambda: len(service.trail()) >= 6)
 
 
 def test_sighup_applies_also_on_a_quiet_node(service: Service) -> None:
