@@ -179,7 +179,7 @@ def permitted(path: str, before: dict, ours: tuple, theirs: tuple, options: Copy
     # Content decides, not time: what is the same is not made anew, so that it also keeps what is not asked for.
     same = was is not None and (was[0], was[4]) == (kind, data)
     expected_uid = was[2] if same and not options.owner else theirs[2]
-    # Without -g a new file's group is inherited where a directory has the set-group-ID bit, and directories keep theirs.
+    # Without -g a group is inherited where a directory has the set-group-ID bit, and directories keep theirs.
     return (mode, uid) == (theirs[1], expected_uid) and (gid == theirs[3] or not options.group)
 
 
