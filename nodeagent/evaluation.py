@@ -166,7 +166,7 @@ def _run(
         finally:
             running.end()
         if program.whole and ended.end is shell.End.EXITED:
-            steps.request(["ok", str(ended.exit_status)], shell.Stand(cwd="", umask=0, resolved=""))
+            steps.request(["ok", "0", str(ended.exit_status)], shell.Stand(cwd="", umask=0, resolved=""))
     return ended
 
 

@@ -56,9 +56,13 @@ _PRIORITIES = {
 
 @dataclass(slots=True, kw_only=True)
 class _Frame:
-    """A step that has begun. ``silent`` ones are only paired with their end: no gate stood before them."""
+    """A step that has begun. ``silent`` ones are only paired with their end: no gate stood before them.
+
+    ``place`` is the statement's number in the program, which its end names too; -1 without a gate.
+    """
 
     statement: Statement | None
+    place: int = -1
     reach: int = 0
     number: int = 0
     began: float = field(default_factory=time.monotonic)
@@ -66,6 +70,9 @@ class _Frame:
     silent: bool = False
     logged: bool = False  # the function around it logs for itself
     gated: bool = True
+    running: bool = False  # the command inside a RUN function has begun
+    nests: bool = False  # code of the shell itself runs in it, which may reach further steps
+    may_fail: bool = False  # ``set -e`` lets it
     returned: int | None = None  # of the command inside a RUN function
     expired: bool = False
     target: str = ""
@@ -119,15 +126,15 @@ class Steps:
             case "go":
                 return self._go(int(arguments[0]), stand)
             case "ok":
-                return self._ok(int(arguments[0]))
+                return self._ok(int(arguments[0]), int(arguments[1]))
             case "to":
                 return self._to(int(arguments[0]), arguments[1], stand)
             case "tx":
-                return self._tx(int(arguments[0]))
+                return self._tx(int(arguments[0]), int(arguments[1]))
             case "cp":
                 return self._cp(int(arguments[0]), arguments[2:], stand)
             case "run":
-                return self._run(arguments)
+                return self._run(arguments, stand)
             case "ran":
                 return self._ran(int(arguments[0]))
             case "log":
@@ -152,14 +159,33 @@ class Steps:
     # --- EXECUTE ---
 
     def _go(self, number: int, stand: Stand) -> str:
-        statement = self._program.statements[number]
-        known_as_function = number in self._program.checked and stand.resolved and "/" not in stand.resolved
-        if known_as_function or any(not frame.silent for frame in self._frames):
-            self._frames.append(_Frame(statement=None, silent=True))
+        self._abandon_from(self._first_left())
+        if stand.in_shell:
+            self._frames.append(_Frame(statement=None, place=number, silent=True))
             return "run"
-        return self._gate(statement, logged=number in self._program.logged)
+        return self._gate(number)
 
-    def _gate(self, statement: Statement, *, logged: bool) -> str:
+    def _first_left(self) -> int:
+        """The first open step in which no other can begin: its own subshell has ended in it (``set -e``)."""
+        outer = (n for n, frame in enumerate(self._frames) if not (frame.silent or frame.nests))
+        return next(outer, len(self._frames))
+
+    def _abandon_from(self, index: int) -> None:
+        """Close steps whose end can no longer come."""
+        for frame in reversed(self._frames[index:]):
+            if not frame.silent:
+                frame.returned = None
+                self._finish(frame, 1, reason="the subshell ended in it")
+        del self._frames[index:]
+
+    def _pop(self, place: int) -> _Frame:
+        """The frame of the step that ends; what was opened in it and never came to its end goes first."""
+        index = next(n for n in reversed(range(len(self._frames))) if self._frames[n].place == place)
+        self._abandon_from(index + 1)
+        return self._frames.pop()
+
+    def _gate(self, number: int) -> str:
+        statement, logged = self._program.statements[number], number in self._program.logged
         self._reached[statement.key] += 1
         reach = self._reached[statement.key]
         self._last_line = statement.line
@@ -167,7 +193,16 @@ class Steps:
             raise ValueError(f"{statement.file}:{statement.line}: more than {_REACH_LIMIT} steps: a loop without end?")
         verdict = policy.step(self._scope, self._attempt(statement.key, reach), retry=self._retry)
         if verdict.run:
-            frame = _Frame(statement=statement, reach=reach, number=self._next(), command=statement.text, logged=logged)
+            frame = _Frame(
+                statement=statement,
+                place=number,
+                reach=reach,
+                number=self._next(),
+                command=statement.text,
+                logged=logged,
+                nests=logged,
+                may_fail=number in self._program.lists,
+            )
             self._frames.append(frame)
             self._began_ticks = process.ticks()
             if not logged:
@@ -178,13 +213,14 @@ class Steps:
         self._end(statement, Change.SKIPPED, number=self._next(), command=statement.text, reason=verdict.reason)
         return str(verdict.status)
 
-    def _ok(self, status: int) -> str:
-        frame = self._frames.pop()
+    def _ok(self, place: int, status: int) -> str:
+        frame = self._pop(place)
         if not frame.silent:
-            self._finish(frame, status)
+            self._finish(frame, status, replayed=0 if frame.may_fail else status)
         return ""
 
-    def _finish(self, frame: _Frame, status: int, reason: str = "") -> None:
+    def _finish(self, frame: _Frame, status: int, *, replayed: int | None = None, reason: str = "") -> None:
+        """Note how a step ended; ``replayed`` is the status that it has when it is skipped (None: ``status``)."""
         assert frame.statement is not None
         exit_status = status if frame.returned is None else frame.returned
         if frame.expired:
@@ -195,7 +231,11 @@ class Steps:
         succeeded = exit_status == 0
         if frame.gated:
             self._record(
-                frame.statement, frame.reach, succeeded=succeeded, exit_status=exit_status, statement_status=status
+                frame.statement,
+                frame.reach,
+                succeeded=succeeded,
+                exit_status=exit_status,
+                statement_status=status if replayed is None else replayed,
             )
         self._end(
             frame.statement,
@@ -208,9 +248,10 @@ class Steps:
             announce=not frame.logged,
         )
 
-    def _run(self, arguments: list[str]) -> str:
+    def _run(self, arguments: list[str], stand: Stand) -> str:
+        self._abandon_from(self._first_left())
         frame = self._frames[-1] if self._frames else None
-        if frame is None or frame.silent or not frame.logged:
+        if frame is None or frame.silent or frame.running:
             # Called where its status is used, or by another function: it always runs, and is told all the same.
             frame = _Frame(
                 statement=Statement(
@@ -222,12 +263,15 @@ class Steps:
             )
             self._frames.append(frame)
         frame.command = " ".join(arguments)
+        frame.running, frame.nests = True, stand.in_shell
         self._start(frame)
         return ""
 
     def _ran(self, status: int) -> str:
-        frame = self._frames[-1]
-        frame.returned = status
+        index = next(n for n in reversed(range(len(self._frames))) if self._frames[n].running)
+        self._abandon_from(index + 1)
+        frame = self._frames[index]
+        frame.returned, frame.nests = status, True
         if not frame.gated:
             self._frames.pop()
             self._finish(frame, status)
@@ -252,7 +296,8 @@ class Steps:
         self._last_line = statement.line
         operands = arguments[:2] if call.function is not None else arguments[len(call.flags) :]
         options = parse_flags(call.flags)
-        if options is None or len(operands) < 2 or not all(map(is_local, operands)) or not stand.cwd:
+        as_read = stand.in_shell == (call.function is not None)  # else the name means something else by now
+        if options is None or len(operands) < 2 or not all(map(is_local, operands)) or not stand.cwd or not as_read:
             return "shell"
         return str(self._native_copy(statement, call, operands, options, stand))
 
@@ -295,17 +340,25 @@ class Steps:
         statement = self._program.statements[number]
         self._last_line = statement.line
         if not stand.cwd or not is_plain_destination(target, cwd=stand.cwd):
-            self._frames.append(_Frame(statement=None, silent=True, target=target))
+            self._frames.append(_Frame(statement=None, place=number, silent=True, target=target))
             return ""
         staged = self._staging / f"text-{len(self._frames)}"
         staged.unlink(missing_ok=True)
         self._frames.append(
-            _Frame(statement=statement, number=self._next(), target=target, staged=staged, stand=stand, silent=True)
+            _Frame(
+                statement=statement,
+                place=number,
+                number=self._next(),
+                target=target,
+                staged=staged,
+                stand=stand,
+                silent=True,
+            )
         )
         return str(staged)
 
-    def _tx(self, status: int) -> str:
-        frame = self._frames.pop()
+    def _tx(self, place: int, status: int) -> str:
+        frame = self._pop(place)
         if frame.staged is None or frame.statement is None or frame.stand is None:
             return str(status)
         statement, stand = frame.statement, frame.stand
@@ -345,7 +398,7 @@ class Steps:
 
     def begin_whole(self) -> policy.Verdict | None:
         """Gate a program that has no steps of its own; None when it may run."""
-        answer = self._gate(self._program.statements[0], logged=False)
+        answer = self._gate(0)
         return None if answer == "run" else policy.Verdict(run=False, reason="not due", status=int(answer))
 
     # --- the end ---

@@ -11,7 +11,8 @@ tree-sitter-bash accepts some texts with a wrong tree and without an error; they
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TypedDict
 
 import tree_sitter  # noqa: TID251 - the door
 import tree_sitter_bash  # noqa: TID251 - the door
@@ -46,11 +47,13 @@ class Redirect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Span:
-    """``end`` is where the statement's own line part ends: before the body of a here-doc. Lines count from 1."""
+    """``end`` is where the statement's own line part ends: before the body of a here-doc; ``whole_end`` is behind the
+    body, or 0 where there is none. Lines count from 1."""
 
     start: int
     end: int
     line: int
+    whole_end: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,11 +89,15 @@ class Block:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compound(_Span):
-    """``{ }``, ``( )``, ``if``, ``while``, ``until``, ``for``, ``case``: conditions are tested, bodies are run."""
+    """``{ }``, ``( )``, ``if``, ``while``, ``until``, ``for``, ``case``: conditions are tested, bodies are run.
+
+    ``!`` is a compound too (``negation``), whose only condition is what it negates.
+    """
 
     kind: str
     conditions: tuple[Block, ...] = ()
     bodies: tuple[Block, ...] = ()
+    redirects: tuple[Redirect, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +222,8 @@ class _Reader:
                 return Function(name=self._slice(name).decode(errors="replace"), body=self.node(body), **_span(node))
         if kind in _COMPOUNDS:
             return self._compound(node, _COMPOUNDS[kind])
+        if kind == "negated_command":
+            return Compound(kind="negation", conditions=(self.block(node.children[1:]),), **_span(node))
         return _opaque(node, kind, known=kind in _OPAQUE_KNOWN)
 
     def _operands(self, node: tree_sitter.Node) -> tuple[Node, ...]:
@@ -282,8 +291,12 @@ class _Reader:
                 return AndOr(operands=operands, start=start, end=spanned.end, line=inner.line)
             return Pipeline(parts=(*inner.parts[:-1], spanned), start=start, end=spanned.end, line=inner.line)
         inner = self.node(body)
-        if isinstance(inner, Compound):
-            return Compound(kind=inner.kind, conditions=inner.conditions, bodies=inner.bodies, **_span(node))
+        if isinstance(inner, Compound) and inner.kind != "negation":
+            found: list[Redirect] = []
+            extra = [word for redirect in redirects for word in self._redirect(redirect, found)]
+            if not extra:
+                span = _span(node)
+                return replace(inner, redirects=tuple(found), end=span["end"], whole_end=span["whole_end"])
         return _opaque(node, "redirect", known=isinstance(inner, Opaque) and inner.known)
 
     def _command(
@@ -327,6 +340,7 @@ class _Reader:
             start=command.start,
             end=_head_end(outer),
             line=command.line,
+            whole_end=int(outer.end_byte),
         )
 
     def _redirect(self, node: tree_sitter.Node, found: list[Redirect]) -> list[Word]:
@@ -413,5 +427,17 @@ def _opaque(node: tree_sitter.Node, kind: str, *, known: bool) -> Opaque:
     return Opaque(kind=kind, known=known, start=node.start_byte, end=_head_end(node), line=node.start_point[0] + 1)
 
 
-def _span(node: tree_sitter.Node) -> "dict[str, int]":
-    return {"start": int(node.start_byte), "end": _head_end(node), "line": int(node.start_point[0]) + 1}
+class _SpanFields(TypedDict):
+    start: int
+    end: int
+    line: int
+    whole_end: int
+
+
+def _span(node: tree_sitter.Node) -> _SpanFields:
+    return _SpanFields(
+        start=int(node.start_byte),
+        end=_head_end(node),
+        line=int(node.start_point[0]) + 1,
+        whole_end=int(node.end_byte),
+    )

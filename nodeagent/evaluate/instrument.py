@@ -4,20 +4,34 @@ Lines stay where they are, ``$?`` and ``set -e`` work as before, and whatever is
 What the text becomes::
 
     COPY ./a /etc/b         __na_cp 1 COPY ./a /etc/b
-    cat a >>/etc/b          { __na_t=/etc/b; __na_to 2; cat a >>"$__na_o"; __na_tx; }
-    systemctl restart x     if __na_go 3 systemctl; then systemctl restart x; __na_ok; else __na_no; fi
-    RUN name args           if __na_go 4 name; then RUN name args; __na_ok; else __na_no; fi
-    "$@" in RUN             __na_run "$@"
+    cat a >>/etc/b          { __na_t=/etc/b; __na_to 2; cat a >>"$__na_o"; __na_tx 2; }
+    systemctl restart x     if __na_go 3 systemctl; then systemctl restart x; __na_ok 3 && :; else __na_no; fi
+    RUN name args           if __na_go 4 name; then RUN name args; __na_ok 4 && :; else __na_no; fi
+    "$@" in RUN             __na_run "$@"; "$@"; __na_ran && :
     logger ... in RUN       __na_log ...
 
-The verbs are in ``prelude.sh``.
+The verbs are in ``prelude.sh``. ``&& :`` keeps a status that the step was allowed to have (``set -e`` lets ``a && b``
+fail in ``a``) from counting a second time, for ``set -e`` and for an ERR trap.
 """
 
 import hashlib
+import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
-from nodeagent.evaluate.grammar import AndOr, Block, Command, Compound, Function, Node, Opaque, Pipeline, Script, Word
+from nodeagent.evaluate.grammar import (
+    AndOr,
+    Block,
+    Command,
+    Compound,
+    Function,
+    Node,
+    Opaque,
+    Pipeline,
+    Redirect,
+    Script,
+    Word,
+)
 from nodeagent.evaluate.recognise import (
     ACTING_BUILTINS,
     NEUTRAL,
@@ -27,6 +41,10 @@ from nodeagent.evaluate.recognise import (
     Functions,
     Understood,
     functions,
+    gives_up,
+    is_bashism,
+    overwrites,
+    prints_to_file,
     reads_status,
     rsync_flags,
     untouchable,
@@ -34,6 +52,9 @@ from nodeagent.evaluate.recognise import (
 from nodeagent.model import Phase, Statement
 
 _REPORT_LENGTH = 200
+_INPUTS = frozenset({"<", "<<", "<<-", "<<<"})
+# A compound that is left in its middle never comes to the verb behind it.
+_LEAVES = re.compile(rb"(?<![\w-])(?:return|break|continue|exit|exec)(?![\w-])")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,16 +69,15 @@ class CopyCall:
 class Instrumented:
     """``statements[n]`` is the step that the text names by the number ``n``.
 
-    ``logged`` holds the numbers of the steps whose own function logs what runs; ``checked`` of those that are
-    steps only if their name is a program. ``whole`` says why the program is to be run as one step; then ``text`` is as
-    given.
+    ``logged`` holds the numbers of the steps whose own function logs what runs; ``lists`` of those that ``set -e`` may
+    let fail. ``whole`` says why the program is to be run as one step; then ``text`` is as given.
     """
 
     text: bytes
     statements: tuple[Statement, ...] = ()
     copies: dict[int, CopyCall] = field(default_factory=dict)
     logged: frozenset[int] = frozenset()
-    checked: frozenset[int] = frozenset()
+    lists: frozenset[int] = frozenset()
     whole: str = ""
 
 
@@ -97,7 +117,7 @@ class _Writer:
         self._statements: list[Statement] = []
         self._copies: dict[int, CopyCall] = {}
         self._logged: set[int] = set()
-        self._checked: set[int] = set()
+        self._lists: set[int] = set()
         self._seen: Counter[bytes] = Counter()
 
     def write(self) -> Instrumented:
@@ -110,7 +130,7 @@ class _Writer:
             statements=tuple(self._statements),
             copies=self._copies,
             logged=frozenset(self._logged),
-            checked=frozenset(self._checked),
+            lists=frozenset(self._lists),
         )
 
     # --- walking ---
@@ -141,6 +161,10 @@ class _Writer:
                 pass
 
     def _compound(self, node: Compound, context: _Context) -> None:
+        if is_bashism(node.redirects):
+            return
+        self._place_output(node, context)
+        context = replace(context, used=context.used or overwrites(node.redirects) is not None)
         for block in node.conditions:
             self._block(block, replace(context, used=True, after=True))
         waits = node.kind == "while" and not self._counts(node.conditions[0])
@@ -167,15 +191,21 @@ class _Writer:
         if run is None:
             self._node(node.body, _Context(used=usage.used, after=usage.used))
         elif run.program is not None:
-            self._insert(run.program.start, b"__na_run ")
+            self._insert(run.program.start, b'__na_run "$@"; ')
+            self._insert(run.program.end, b"; __na_ran && :")
             for logger in run.loggers:
                 self._edits.append((logger.words[0].start, logger.words[0].end, b"__na_log"))
 
     def _and_or(self, node: AndOr, context: _Context) -> None:
         context = replace(context, used=context.used or self._reads(node))
         if not context.used and all(self._acts_or_nothing(operand) for operand in node.operands):
-            if any(self._acts(operand) for operand in node.operands):
-                self._gate(node, b"")
+            acting = [operand for operand in node.operands if self._acts(operand)]
+            if acting:
+                names = [name for operand in acting if isinstance(operand, Command) for name in _names(operand) or ()]
+                self._lists.add(self._gate(node, names))
+            return
+        if len(node.operands) == 2 and not context.used and self._is_or(node) and self._gives_up(node.operands[1]):
+            self._node(node.operands[0], context)
             return
         safe = True  # so far nothing stood in the list that acts and always runs
         for operand in node.operands[:-1]:
@@ -188,38 +218,71 @@ class _Writer:
         if target is not None and not self._reads(node):
             appends = b"-a" in [w.text for w in node.parts[1].words] if isinstance(node.parts[1], Command) else False
             self._place_text(node, target, Phase.APPEND if appends else Phase.WRITE)
-        elif not (context.used or self._reads(node)):
-            self._gate(node, b"")
+        elif not (context.used or self._reads(node) or isinstance(node.parts[0], Compound)) and self._acts(node):
+            self._gate(node, [])
 
     def _background(self, node: Node, context: _Context) -> None:
-        """A job in the background cannot change the shell: gate its start (but for functions and ``$!``)."""
-        if context.used or b"$!" in self._text or isinstance(node, Function | Opaque) or self._calls_function(node):
+        """A job in the background cannot change the shell: gate its start. The functions in it are left alone."""
+        if context.used or b"$!" in self._text or isinstance(node, Function | Opaque):
             return
         if isinstance(node, Command) and (node.name in SHELL_WORDS or node.name in NEUTRAL):
             return
         ampersand = self._text.index(b"&", node.end)
         number = self._statement(node, Phase.EXECUTE)
         self._insert(node.start, b"if __na_go %d; then " % number)
-        self._edits.append((ampersand, ampersand + 1, b"& __na_ok; else __na_no; fi; "))
+        more = self._text[ampersand + 1 :].lstrip(b" \t")[:1] not in {b"", b"\n", b";", b")", b"#"}
+        self._edits.append((ampersand, ampersand + 1, b"& __na_ok %d; else __na_no; fi" % number + b"; " * more))
 
     def _command(self, node: Command, context: _Context) -> None:
         if not node.words:
             return
+        if not is_bashism(node.redirects) and self._native(node):
+            return
+        if context.used or self._reads(node) or (node.assigns and node.name in self._known.usage):
+            return
+        if node.name in self._known.runs:
+            self._run(node)
+        elif self._is_program(node) and (names := _names(node)) is not None:
+            self._gate(node, [] if node.name in ACTING_BUILTINS else names)
+
+    def _native(self, node: Command) -> bool:
         name = node.name
         target = self._text_target(node)
         if name in self._known.copies and not node.assigns:
             self._copy(node, CopyCall(function=self._known.copies[name], flags=self._known.copies[name].flags))
-        elif name == "rsync" and (flags := rsync_flags(node)) is not None and self._understood(flags):
+        elif name not in self._known.usage and (flags := rsync_flags(node)) is not None and self._understood(flags):
             self._copy(node, CopyCall(function=None, flags=flags))
         elif target is not None and not self._reads(node):
             redirect = next(r for r in node.redirects if r.target is target)
             self._place_text(node, target, Phase.APPEND if redirect.operator == ">>" else Phase.WRITE)
-        elif context.used or self._reads(node) or (node.assigns and name in self._known.usage):
+        else:
+            return False
+        return True
+
+    def _place_output(self, node: Compound, context: _Context) -> None:
+        """Take what a compound prints as the text of a file: ``{ echo a; hostname; } >/etc/b``."""
+        target = self._output_target(node.redirects)
+        if target is None or self._reads(node) or _LEAVES.search(self._slice(node)):
             return
-        elif name in self._known.runs:
-            self._run(node)
-        elif self._is_program(node):
-            self._gate(node, b"" if name in ACTING_BUILTINS else node.words[0].text)
+        if overwrites(node.redirects) is target:
+            self._place_text(node, target, Phase.WRITE)
+        elif not context.used and self._only_prints(node):
+            self._place_text(node, target, Phase.APPEND)
+
+    def _only_prints(self, node: Node) -> bool:
+        match node:
+            case Command():
+                inputs = all(r.operator in _INPUTS for r in node.redirects)
+                return inputs and (node.name in TEXT_COMMANDS or node.name in {":", "true", "test", "[", "read"})
+            case AndOr():
+                return all(map(self._only_prints, node.operands))
+            case Compound():
+                blocks = (*node.conditions, *node.bodies)
+                return all(not background and self._only_prints(n) for block in blocks for n, background in block.items)
+            case Opaque():
+                return node.known
+            case Pipeline() | Function():
+                return False
 
     # --- what a statement is ---
 
@@ -227,28 +290,45 @@ class _Writer:
         return self._text[node.start : node.end]
 
     def _reads(self, node: Node) -> bool:
-        return b"$?" in self._slice(node) or b"${?" in self._slice(node)
+        """Does it look at ``$?``, in a here-doc too?"""
+        text = self._text[node.start : max(node.end, node.whole_end)]
+        return b"$?" in text or b"${?" in text
 
     def _is_program(self, node: Command) -> bool:
         name = node.name
+        if name in NEUTRAL:
+            return prints_to_file(node.redirects)
         if name is not None:
-            return name in ACTING_BUILTINS or not (name in SHELL_WORDS or name in NEUTRAL or name in self._known.usage)
+            return name in ACTING_BUILTINS or not (name in SHELL_WORDS or name in self._known.usage)
         return not _substitutes(node.words[0])
 
     def _acts(self, node: Node) -> bool:
         """Does it run a program, natively understood or not, whose effect is on the node?"""
         if isinstance(node, Pipeline):
-            return True
+            return not all(self._only_looks(part) for part in node.parts)
         if not isinstance(node, Command) or not node.words or self._is_native(node):
             return False
         return node.name in self._known.runs or self._is_program(node)
+
+    def _is_or(self, node: AndOr) -> bool:
+        first, second = node.operands
+        return self._text[first.end : second.start].strip() == b"||"
+
+    def _gives_up(self, node: Node) -> bool:
+        return gives_up(node, self._known.enders)
+
+    def _only_looks(self, node: Node) -> bool:
+        if not isinstance(node, Command) or prints_to_file(node.redirects):
+            return False
+        asks_name = node.name == "hostname" and all((w.literal or "").startswith("-") for w in node.words[1:])
+        return asks_name or node.name in NEUTRAL or node.name in TEXT_COMMANDS
 
     def _acts_or_nothing(self, node: Node) -> bool:
         """A program, or a built-in without any effect on the shell (``|| true``, ``|| echo failed``)."""
         if isinstance(node, Command):
             harmless = node.name in {"true", "false", ":", "echo", "printf"} and self._text_target(node) is None
             return harmless or (self._acts(node) and node.name not in self._known.runs and node.name is not None)
-        return isinstance(node, Pipeline) and not self._calls_function(node)
+        return isinstance(node, Pipeline) and self._acts(node) and not self._calls_function(node)
 
     def _is_native(self, node: Command) -> bool:
         flags = rsync_flags(node)
@@ -266,15 +346,15 @@ class _Writer:
         """The file that ``cat``, ``echo`` or ``printf`` write to, if that is all there is to the statement."""
         if node.assigns or (node.name not in TEXT_COMMANDS and node.name != ":"):
             return None
-        out = [r for r in node.redirects if r.operator in {">", ">>", ">|"} and r.descriptor in {None, 1}]
-        others = [r for r in node.redirects if r not in out]
-        plain = all(
-            r.operator in {"<", "<<", "<<-", "<<<"} or (r.descriptor == 2 and r.operator in {">", ">>", ">&"})
-            for r in others
-        )
-        if len(out) != 1 or not plain or out[0].target is None or _substitutes(out[0].target):
-            return None
-        return out[0].target
+        return self._output_target(node.redirects)
+
+    def _output_target(self, redirects: tuple[Redirect, ...]) -> Word | None:
+        """The one file that standard output goes to, if nothing else is redirected that would have to be known."""
+        out = [r for r in redirects if r.operator in {">", ">>", ">|"} and r.descriptor in {None, 1}]
+        others = [r for r in redirects if r not in out]
+        plain = all(r.operator in _INPUTS or (r.descriptor == 2 and r.operator in {">", ">>"}) for r in others)
+        target = out[0].target if len(out) == 1 else None
+        return target if plain and target is not None and not _substitutes(target) and not _globs(target) else None
 
     def _tee_target(self, node: Pipeline) -> Word | None:
         first, last = node.parts[0], node.parts[-1]
@@ -310,22 +390,23 @@ class _Writer:
         )
         return len(self._statements) - 1
 
-    def _gate(self, node: Node, name: bytes) -> None:
+    def _gate(self, node: Node, names: list[bytes]) -> int:
+        """``names``: it is a step only if none of them is a function or a built-in when it is reached."""
         number = self._statement(node, Phase.EXECUTE)
-        if name:
-            self._checked.add(number)
-        self._insert(node.start, b"if __na_go %d%s; then " % (number, b" " + name if name else b""))
-        self._insert(node.end, b"; __na_ok; else __na_no; fi")
+        self._open_gate(node, number, names)
+        return number
+
+    def _open_gate(self, node: Node, number: int, names: list[bytes]) -> None:
+        self._insert(node.start, b"if __na_go %s; then " % b" ".join([b"%d" % number, *names]))
+        self._insert(node.end, b"; __na_ok %d && :; else __na_no; fi" % number)
 
     def _run(self, node: Command) -> None:
         if len(node.words) < 2 or _substitutes(node.words[1]):
             return
         number = self._statement(node, Phase.EXECUTE, self._text[node.words[1].start : node.end])
-        self._checked.add(number)
         if self._known.runs[node.name or ""].logs:
             self._logged.add(number)
-        self._insert(node.start, b"if __na_go %d %s; then " % (number, node.words[1].text))
-        self._insert(node.end, b"; __na_ok; else __na_no; fi")
+        self._open_gate(node, number, [node.words[1].text])
 
     def _copy(self, node: Command, call: CopyCall) -> None:
         number = self._statement(node, Phase.COPY)
@@ -336,7 +417,24 @@ class _Writer:
         number = self._statement(node, phase)
         self._insert(node.start, b"{ __na_t=%s; __na_to %d; " % (target.text, number))
         self._edits.append((target.start, target.end, b'"$__na_o"'))
-        self._insert(node.end, b"; __na_tx; }")
+        self._insert(node.end, b"; __na_tx %d; }" % number)
+
+
+def _names(node: Command) -> list[bytes] | None:
+    """What the command may turn out to be: ``$SUDO cd /x`` is a ``cd`` while ``$SUDO`` is empty."""
+    names: list[bytes] = []
+    for word in node.words:
+        if _substitutes(word):
+            return None if not names or names[-1].startswith(b"$") else names
+        names.append(word.text)
+        if not word.text.startswith(b"$"):
+            break
+    return names
+
+
+def _globs(word: Word) -> bool:
+    """In a redirection's target bash expands these, an assignment does not."""
+    return word.literal is None and word.text[:1] not in {b'"', b"'"} and any(c in word.text for c in b"*?[{~")
 
 
 def _substitutes(word: Word) -> bool:

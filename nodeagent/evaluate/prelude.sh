@@ -2,8 +2,7 @@
 # The native verbs as post.sh's shell sees them. Built-ins only: a call forks nothing. Each call opens the two named
 # pipes anew, so no other command inherits a descriptor of ours, and none of the script's is taken.
 # A request is NUL-separated: the number of words, the words, then where and how the shell stands: its directory, its
-# umask, and what the name in __na_w resolves to. The answer is one line, in __na_r.
-__na_w=
+# umask, and what the names that the request is about resolve to. The answer is one line, in __na_r.
 __na_call() {
   {
     printf '%s\0' "$#" "$@"
@@ -11,16 +10,21 @@ __na_call() {
     printf '\0'
     umask
     printf '\0'
-    case $__na_w in '') ;; *) command -v "$__na_w" || : ;; esac
+    case $1 in
+      go)
+        shift 2
+        for __na_w in "$@"; do command -v "$__na_w" || :; done
+        ;;
+      cp) command -v "$3" || : ;;
+      run) command -v "${2-}" || : ;;
+    esac
     printf '\0'
   } >"$__na_q"
   # A trapped signal interrupts read in dash: ask again.
   while ! IFS= read -r __na_r <"$__na_p"; do :; done
 }
-__na_go() { # NUMBER [NAME]: may this step run? If not, __na_no gives the status that it had, or 0
-  __na_w=${2-}
-  __na_call go "$1"
-  __na_w=
+__na_go() { # NUMBER NAME...: may this step run? If not, __na_no gives the status that it had, or 0
+  __na_call go "$@"
   case $__na_r in run) return 0 ;; esac
   return 1
 }
@@ -29,27 +33,23 @@ __na_to() { # NUMBER: where to write the text that is meant for __na_t
   __na_call to "$1" "$__na_t"
   case $__na_r in '') __na_o=$__na_t ;; *) __na_o=$__na_r ;; esac
 }
-__na_ok() { # the end of the step that __na_go or __na_to began
+__na_ok() { # NUMBER: the end of the step that __na_go began
   __na_s=$?
-  __na_call ok "$__na_s"
+  __na_call ok "$1" "$__na_s"
   return "$__na_s"
 }
-__na_tx() { # the end of a text: the agent places it and may change the status
+__na_tx() { # NUMBER: the end of a text: the agent places it and may change the status
   __na_s=$?
-  __na_call tx "$__na_s"
+  __na_call tx "$1" "$__na_s"
   return "$__na_r"
 }
 __na_cp() { # NUMBER NAME ARGS...: a COPY by the agent, or by NAME itself when the agent says so
   __na_call cp "$@"
   shift
-  case $__na_r in shell) "$@" && return 0 || return ;; esac
+  case $__na_r in shell) "$@"; return ;; esac
   return "$__na_r"
 }
-__na_run() { # "$@" of a function that logs what it runs
-  __na_call run "$@"
-  "$@"
-  __na_ran
-}
+__na_run() { __na_call run "$@"; } # "$@" of a function that logs what it runs comes next
 __na_ran() {
   __na_s=$?
   __na_call ran "$__na_s"

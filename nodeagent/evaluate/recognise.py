@@ -5,10 +5,22 @@ shell, which is always right.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from nodeagent.evaluate.grammar import AndOr, Block, Command, Compound, Function, Node, Opaque, Pipeline, Script
+from nodeagent.evaluate.grammar import (
+    AndOr,
+    Block,
+    Command,
+    Compound,
+    Function,
+    Node,
+    Opaque,
+    Pipeline,
+    Redirect,
+    Script,
+    Word,
+)
 
 Understood = Callable[[Sequence[str]], bool]
 """Is this list of rsync's flags one whose meaning the agent knows exactly?"""
@@ -24,8 +36,15 @@ SHELL_WORDS = frozenset({
     "ulimit", "umask", "unalias", "unset", "wait",
 })
 # fmt: on
-# Externals that change nothing: gating them gains nothing, and a loop that waits would spin without its sleep.
-NEUTRAL = frozenset({"sleep", "usleep"})
+# Externals that change nothing, whatever their arguments: they are asked, not done. Gating them gains nothing, and a
+# loop that waits would spin without its sleep.
+# fmt: off
+NEUTRAL = frozenset({
+    "basename", "cat", "cmp", "cut", "diff", "dirname", "egrep", "fgrep", "findmnt", "getent", "grep", "head", "id",
+    "ls", "lsblk", "lscpu", "lsmod", "lspci", "lsusb", "mountpoint", "nproc", "pgrep", "readlink", "sleep", "stat",
+    "tail", "tr", "uname", "usleep", "wc", "which",
+})
+# fmt: on
 # A built-in that acts on the node, not on the shell.
 ACTING_BUILTINS = frozenset({"kill"})
 TEXT_COMMANDS = frozenset({"cat", "echo", "printf"})
@@ -40,6 +59,7 @@ _VERB_WORDS = frozenset({"printf", "pwd", "umask", "read", "command", "return", 
 _STATUS = re.compile(rb"\$(?:\?|\{\?)")
 _BARE_RETURN = re.compile(rb"(?:return|exit)\s*")
 
+_COPY_PROGRAMS = frozenset({"rsync", "mkdir", "dirname"})
 _MKDIR_PARENT = re.compile(rb'mkdir\s+-p\s+(?:--\s+)?"?(?:\$\(|`)\s*dirname\s+(?:--\s+)?"?\$\{?2\}?"?\s*(?:\)|`)"?')
 
 
@@ -80,6 +100,7 @@ class Functions:
     copies: dict[str, CopyFunction]
     runs: dict[str, RunFunction]
     usage: dict[str, Usage]
+    enders: frozenset[str]  # those that only print and then end the program or the function
 
 
 def untouchable(script: Script) -> str | None:
@@ -101,6 +122,37 @@ def without_comments(script: Script) -> bytes:
 def reads_status(text: bytes) -> bool:
     """Does the statement look at ``$?`` as it finds it?"""
     return bool(_STATUS.search(text) or _BARE_RETURN.fullmatch(text.strip()))
+
+
+def overwrites(redirects: Sequence[Redirect]) -> Word | None:
+    """The file that loses its content to what the statement prints, and so depends on all of it; a log does not."""
+    for redirect in redirects:
+        target = redirect.target
+        if target is not None and _is_file_output(redirect, {">", ">|", "&>"}) and not _is_log(target):
+            return target
+    return None
+
+
+def prints_to_file(redirects: Sequence[Redirect]) -> bool:
+    """Does what the statement prints go anywhere but to its caller or ``/dev/null``?"""
+    return any(
+        _is_file_output(r, {">", ">>", ">|", "&>", "&>>"}) and (r.target is None or r.target.literal != "/dev/null")
+        for r in redirects
+    )
+
+
+def _is_file_output(redirect: Redirect, operators: set[str]) -> bool:
+    return redirect.operator in operators and redirect.descriptor in {None, 1}
+
+
+def _is_log(target: Word) -> bool:
+    path = target.literal or ""
+    return path.endswith(".log") or path.startswith(("/dev/", "/proc/", "/sys/", "/var/log/", "/run/log/"))
+
+
+def is_bashism(redirects: Sequence[Redirect]) -> bool:
+    """``&>`` redirects in bash, and puts the command into the background in any other shell."""
+    return any(r.operator in {"&>", "&>>"} for r in redirects)
 
 
 def children(node: Node) -> Iterator[Block | Node]:
@@ -133,16 +185,28 @@ def functions(script: Script, understood: Understood) -> Functions:
         defined.setdefault(function.name, []).append(function)
     copies: dict[str, CopyFunction] = {}
     runs: dict[str, RunFunction] = {}
+    enders = frozenset(n for n, found in defined.items() if len(found) == 1 and gives_up(found[0].body, frozenset()))
     for name, definitions in defined.items():
         if len(definitions) == 1:
             body = _body(definitions[0])
-            copy = _copy_function(script, body, understood)
-            run = _run_function(body)
+            copy = _copy_function(script, body, understood) if _COPY_PROGRAMS.isdisjoint(defined) else None
+            run = _run_function(body, own_logger="logger" in defined)
             if copy is not None:
                 copies[name] = copy
             elif run is not None:
                 runs[name] = run
-    return Functions(copies=copies, runs=runs, usage=_usage(script, set(defined), set(runs)))
+    return Functions(copies=copies, runs=runs, usage=_usage(script, set(defined), runs), enders=enders)
+
+
+def gives_up(node: Node, enders: frozenset[str]) -> bool:
+    """``exit 1``, ``{ echo failed; return 1; }``, or a function of that kind: nothing is done instead."""
+    if isinstance(node, Command):
+        return node.name in {"exit", "return"} or node.name in enders
+    if not isinstance(node, Compound) or node.kind != "group":
+        return False
+    *before, last = (item for item, _ in node.bodies[0].items)
+    printing = all(isinstance(n, Command) and n.name in {"echo", "printf", "logger"} for n in before)
+    return printing and gives_up(last, enders)
 
 
 def _body(function: Function) -> list[Node] | None:
@@ -183,8 +247,9 @@ def rsync_flags(command: Command) -> tuple[str, ...] | None:
     return tuple(flags)
 
 
-def _run_function(body: list[Node] | None) -> RunFunction | None:
-    """A body of ``logger``, ``echo``, assignments, tests and exactly one ``"$@"``."""
+def _run_function(body: list[Node] | None, *, own_logger: bool) -> RunFunction | None:
+    """A body of ``logger``, ``echo``, assignments, tests and exactly one ``"$@"``. ``own_logger``: a function of the
+    program's, which the agent does not stand in for."""
     if not body:
         return None
     programs: list[Command] = []
@@ -216,7 +281,7 @@ def _run_function(body: list[Node] | None) -> RunFunction | None:
     plain = programs and programs[0] in body and not programs[0].redirects
     return RunFunction(
         program=programs[0] if plain else None,
-        loggers=tuple(logger for logger in loggers if _plain_logger(logger)),
+        loggers=() if own_logger else tuple(logger for logger in loggers if _plain_logger(logger)),
         logs=bool(loggers or piped),
     )
 
@@ -237,19 +302,27 @@ def _named(node: Node, name: str) -> bool:
     return isinstance(node, Command) and node.name == name
 
 
-def _usage(script: Script, names: set[str], runs: set[str]) -> dict[str, Usage]:
+def _usage(script: Script, names: set[str], runs: Mapping[str, RunFunction]) -> dict[str, Usage]:
     """Follow each call, then spread *isolated* and *used* from callers to what they call."""
     usage = {name: Usage() for name in names}
     calls: list[tuple[str, str | None]] = []  # (callee, enclosing function)
     accounted: set[int] = set()
 
+    def call(name: Word, inside: str | None, isolated: bool, used: bool) -> None:
+        accounted.add(name.start)
+        usage[name.literal or ""].isolated |= isolated
+        usage[name.literal or ""].used |= used
+        calls.append((name.literal or "", inside))
+
     def visit(node: Node, inside: str | None, isolated: bool, used: bool) -> None:
         if isinstance(node, Command):
+            isolated |= is_bashism(node.redirects)
+            used |= overwrites(node.redirects) is not None
             if node.name in usage:
-                accounted.add(node.words[0].start)
-                usage[node.name].isolated |= isolated
-                usage[node.name].used |= used
-                calls.append((node.name, inside))
+                call(node.words[0], inside, isolated, used)
+            run = runs.get(node.name or "")
+            if run is not None and len(node.words) > 1 and node.words[1].literal in usage:
+                call(node.words[1], inside, isolated or run.program is None, used)
         elif isinstance(node, Function):
             accounted.add(node.start)
             visit(node.body, node.name, False, False)
@@ -260,6 +333,8 @@ def _usage(script: Script, names: set[str], runs: set[str]) -> dict[str, Usage]:
             for operand in node.operands:
                 visit(operand, inside, isolated, True)
         elif isinstance(node, Compound):
+            isolated |= is_bashism(node.redirects)
+            used |= overwrites(node.redirects) is not None
             for block in node.conditions:
                 visit_block(block, inside, isolated, True, True)
             for block in node.bodies:
@@ -281,9 +356,9 @@ def _mark_mentioned(script: Script, usage: dict[str, Usage], accounted: set[int]
     """A name that stands anywhere else (a trap, an argument, a substitution) may be called in any way."""
     text = without_comments(script)
     for name, use in usage.items():
-        for found in re.finditer(rb"(?<![\w.-])" + re.escape(name.encode()) + rb"(?![\w.-])", text):
+        for found in re.finditer(rb"(?<![\w./-])" + re.escape(name.encode()) + rb"(?![\w./-])", text):
             definition = re.match(rb"\s*\(\s*\)", text[found.end() : found.end() + 20])
-            keyword = text[: found.start()].rstrip().endswith(b"function")
+            keyword = text[max(found.start() - 20, 0) : found.start()].rstrip().endswith(b"function")
             if found.start() not in accounted and not definition and not keyword:
                 use.isolated = use.used = True
 

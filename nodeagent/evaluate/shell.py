@@ -26,17 +26,23 @@ _STAGED = ".{name}.nodeagent-instrumented"
 _TRAILER = 3  # directory, umask, what the name resolves to
 _REQUEST_LIMIT = 8 * 2**20
 _LINE_LIMIT = 48 * 1024
+_PIPE_CAPACITY = 64 * 1024  # what a pipe holds: one read of as much empties it
 _TICK = 0.2  # seconds between looks at the stop event and the limits
 _GRACE = 2.0  # seconds between SIGTERM and SIGKILL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stand:
-    """How the shell stands at a request. ``resolved`` is ``command -v`` of the step's name, or empty."""
+    """How the shell stands at a request. ``resolved``: what ``command -v`` prints for the names it is about."""
 
     cwd: str
     umask: int
     resolved: str
+
+    @property
+    def in_shell(self) -> bool:
+        """Is one of the names a function or a built-in?"""
+        return any("/" not in line for line in self.resolved.splitlines())
 
 
 Back = Callable[[], None]
@@ -272,21 +278,19 @@ class Driver:
     # --- output ---
 
     def _drain(self) -> bool:
-        """Pass on what is there; false at the end of the pipe."""
-        while True:
-            try:
-                data = os.read(self._output, 65536)
-            except BlockingIOError:
-                return True
-            if not data:
-                return False
-            self._line += data
-            *lines, rest = self._line.split(b"\n")
-            self._line = bytearray(rest)
-            for line in lines:
-                self._emit(line)
-            if len(self._line) > _LINE_LIMIT:
-                self._flush()
+        """Pass on what is there now, and not what a flood adds meanwhile; false at the end of the pipe."""
+        try:
+            data = os.read(self._output, _PIPE_CAPACITY)
+        except BlockingIOError:
+            return True
+        self._line += data
+        *lines, rest = self._line.split(b"\n")
+        self._line = bytearray(rest)
+        for line in lines:
+            self._emit(line)
+        if len(self._line) > _LINE_LIMIT:
+            self._flush()
+        return bool(data)
 
     def _flush(self) -> None:
         if self._line:
