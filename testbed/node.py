@@ -42,9 +42,14 @@ class Node:
             needed.mkdir(parents=True)
         (self.seed / "etc/hostname").write_text(host_name + "\n")
         self._keeper = self._start_keeper()
-        self._cgroups = cgroup.make(f"nodeagent-test-{self._keeper.pid}")
+        self._cgroups: list[Path] = []
         self._disks = 0
-        self._fresh_disk()
+        try:
+            self._fresh_disk()
+            self._cgroups = cgroup.make(f"nodeagent-test-{self._keeper.pid}")
+        except BaseException:
+            self.destroy()
+            raise
 
     def __enter__(self) -> Self:
         return self
