@@ -17,6 +17,7 @@ from nodeagent.evaluate.grammar import parse
 from nodeagent.evaluate.instrument import Instrumented, instrument
 from nodeagent.evaluate.interpreter import Interpreter, interpreter
 from nodeagent.evaluate.policy import Due
+from nodeagent.evaluate.shell import restore_original
 from nodeagent.ledger.database import Connection
 from nodeagent.ledger.destinations import View
 from nodeagent.ledger.sources import Source
@@ -31,6 +32,8 @@ from nodeagent.model import (
     Statement,
 )
 from nodeagent.steps import Steps
+
+__all__ = ["ENTRY", "Job", "Settings", "evaluate", "restore_original"]
 
 ENTRY = "post.sh"
 _NOTICE, _WARNING = 5, 4  # syslog severities
@@ -74,7 +77,7 @@ def evaluate(
         PostScriptMissing: the tree has no post.sh.
     """
     script = job.directory / ENTRY
-    shell.restore_original(script)
+    restore_original(script)
     try:
         text = script.read_bytes()
     except (FileNotFoundError, IsADirectoryError) as error:
@@ -84,7 +87,7 @@ def evaluate(
     by = interpreter(text)
     began = time.monotonic()
     with shell.Pipes.open(settings.runtime) as pipes:
-        program = _program(text, by, pipes, reporter)
+        program = _program(script, text, by, pipes, reporter)
         number = source.begin(job.revision, boot=job.boot, scope=job.due.scope, trigger=job.due.trigger)
         reporter.report(
             EvaluationStarted(number=number, revision=str(job.revision), scope=job.due.scope, trigger=job.due.trigger)
@@ -116,10 +119,12 @@ def evaluate(
     return _record(job, source, steps, ended, number=number, reporter=reporter, duration_usec=duration_usec)
 
 
-def _program(text: bytes, by: Interpreter, pipes: shell.Pipes, reporter: Reporter) -> Instrumented:
+def _program(script: Path, text: bytes, by: Interpreter, pipes: shell.Pipes, reporter: Reporter) -> Instrumented:
     """The instrumented program, or the program as one step where it is not understood, and a word about it."""
     program = Instrumented(text=text, whole="its first line names no shell")
-    if by.native:
+    if by.native and not os.access(script.parent, os.W_OK):
+        program = replace(program, whole=f"{script.parent} is read-only, and nothing can take its place for a moment")
+    elif by.native:
         program = instrument(parse(text), ENTRY, lambda flags: parse_flags(flags) is not None)
     if not program.whole:
         candidate = pipes.directory / "candidate"

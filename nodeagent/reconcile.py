@@ -76,9 +76,10 @@ def apply_directory(
         PostScriptMissing: it has no post.sh.
         NotNow: another agent is at work.
     """
-    from nodeagent.evaluation import Job, evaluate  # noqa: PLC0415 - see above
+    from nodeagent.evaluation import ENTRY, Job, evaluate, restore_original  # noqa: PLC0415 - see above
 
     with _ledger(settings.state, reporter) as connection:
+        restore_original(directory / ENTRY)  # or what a killed agent left would be a new tree
         source = Source(connection, f"directory:{directory}")
         revision = Revision(ref=str(directory), commit="", tree=tree.of_directory(directory))
         now = _situation(source, revision, drifted=0, wishes=wishes, first_start="apply")
@@ -221,7 +222,13 @@ def _situation(
     state = source.state()
     past = None
     if state is not None:
-        past = policy.Past(tree=state.tree, commit=state.commit, boot=state.boot, finished=state.finished)
+        past = policy.Past(
+            tree=state.tree,
+            commit=state.commit,
+            boot=state.boot,
+            finished=state.finished,
+            adopting=state.adopting,
+        )
     return policy.Situation(
         past=past,
         tree=revision.tree,

@@ -14,13 +14,15 @@ BOOT_WINDOW = 15 * 60.0
 class Past:
     """What the ledger knows about the last evaluation of this source.
 
-    ``tree`` and ``boot`` are those it began with. ``finished``: post.sh came to an end of its own.
+    ``tree`` and ``boot`` are those it began with. ``finished``: post.sh came to an end of its own. ``adopting``: it
+    was to run nothing.
     """
 
     tree: str
     commit: str
     boot: str
     finished: bool
+    adopting: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +71,7 @@ def evaluation(now: Situation) -> Due | NotDue:  # noqa: PLR0911 - a table of ca
     if now.retry:
         return Due(scope=Scope.REPAIR, trigger=Trigger.RETRY)
     if not past.finished:
-        return Due(scope=Scope.REPAIR, trigger=Trigger.UNFINISHED)
+        return Due(scope=Scope.ADOPT if past.adopting else Scope.REPAIR, trigger=Trigger.UNFINISHED)
     if past.commit != now.commit:  # only documentation changed, but it may be copied somewhere
         return Due(scope=Scope.REPAIR, trigger=Trigger.NEW_TREE)
     if now.drifted:

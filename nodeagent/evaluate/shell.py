@@ -8,6 +8,7 @@ instrumented text stands in its place; the verbs' first request (``hello``) brin
 
 import contextlib
 import enum
+import fcntl
 import os
 import selectors
 import shutil
@@ -23,6 +24,7 @@ from typing import Protocol
 
 _BACKUP = ".{name}.nodeagent-original"
 _STAGED = ".{name}.nodeagent-instrumented"
+_PREFIX = "evaluation-"
 _TRAILER = 3  # directory, umask, what the name resolves to
 _REQUEST_LIMIT = 8 * 2**20
 _LINE_LIMIT = 48 * 1024
@@ -99,7 +101,9 @@ class Pipes:
     @contextlib.contextmanager
     def open(cls, runtime: Path) -> Iterator["Pipes"]:
         runtime.mkdir(parents=True, exist_ok=True)
-        directory = Path(tempfile.mkdtemp(prefix="evaluation-", dir=runtime))
+        _remove_left(runtime)
+        directory = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=runtime))
+        lock = _lock(directory)
         try:
             descriptors: list[int] = []
             for name in ("request", "answer"):
@@ -112,6 +116,8 @@ class Pipes:
                     os.close(descriptor)
         finally:
             shutil.rmtree(directory, ignore_errors=True)
+            if lock is not None:
+                os.close(lock)
 
     def prelude(self) -> Path:
         """Write the verbs; returns the file to be sourced."""
@@ -119,6 +125,29 @@ class Pipes:
         path = self.directory / "prelude.sh"
         path.write_text(f"__na_q='{self.directory}/request' __na_p='{self.directory}/answer'\n{verbs}")
         return path
+
+
+def _lock(directory: Path) -> int | None:
+    """Lock a directory until its holder ends, however it ends; None when another one holds it or it is gone."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _remove_left(runtime: Path) -> None:
+    """Remove what killed agents have left; another agent's (``apply --repo``) may be in use."""
+    for directory in runtime.glob(f"{_PREFIX}*"):
+        lock = _lock(directory)
+        if lock is not None:
+            shutil.rmtree(directory, ignore_errors=True)
+            os.close(lock)
 
 
 def with_prelude(text: bytes, prelude: Path) -> bytes:
@@ -156,10 +185,11 @@ def in_place_of(original: Path, text: bytes) -> Iterator[Back]:
 
 def restore_original(original: Path) -> None:
     """Bring the original back, also after a crash; nothing happens when it is in its place."""
-    backup, _ = _names(original)
-    if backup.exists():
+    backup, staged = _names(original)
+    staged.unlink(missing_ok=True)
+    if os.path.lexists(backup):
         with contextlib.suppress(FileNotFoundError):
-            if backup.samefile(original):
+            if os.path.samestat(backup.lstat(), original.lstat()):
                 backup.unlink()
                 return
         os.rename(backup, original)
@@ -256,6 +286,7 @@ class Driver:
                 reply = ""
             else:
                 reply = self._handler.request(words, stand)
+            at_end(pipes.answer)  # the answer to a subshell that was killed before it read it
             os.write(pipes.answer, os.fsencode(reply) + b"\n")
         if len(self._requests) > _REQUEST_LIMIT:
             raise ValueError("post.sh sent a request that is too long")

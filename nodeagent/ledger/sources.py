@@ -17,6 +17,7 @@ class SourceState:
     commit: str
     boot: str
     finished: bool
+    adopting: bool
     attempted: str
     applied: str
     ready_boot: str
@@ -48,7 +49,8 @@ class Source:
     def state(self) -> SourceState | None:
         """None when no evaluation of this source ever began."""
         row = self._connection.execute(
-            "SELECT tree, commit_id, boot, finished, attempted, applied, ready_boot, failed, pending"
+            "SELECT tree, commit_id, boot, finished, attempted, applied, ready_boot, failed, pending,"
+            " (SELECT scope FROM evaluation WHERE evaluation.source = source.id ORDER BY number DESC LIMIT 1)"
             " FROM source WHERE name = ?",
             (self.name,),
         ).fetchone()
@@ -59,6 +61,7 @@ class Source:
             commit=row[1],
             boot=row[2],
             finished=bool(row[3]),
+            adopting=row[9] == Scope.ADOPT,
             attempted=row[4],
             applied=row[5],
             ready_boot=row[6],

@@ -55,3 +55,21 @@ def test_a_second_apply_changes_appends_and_runs_nothing(program: Path, tmp_path
     assert changed == {}
     native_failures = {step["path"] for step in second["steps"] if step["change"] == "failed"}
     assert native_failures <= {"/etc/munge/munge.key", "/repo/files/munge/munge.key", "munge.key"}
+
+
+def test_a_read_only_tree_is_applied_as_one_step(tmp_path: Path):
+    repository = tmp_path / "repo"
+    repository.mkdir()
+    (repository / "post.sh").write_text("#!/bin/sh\necho a >>/etc/x\n")
+    mount = "/bin/mount"  # the name alone is a stub
+    command = f"{mount} --bind /repo /repo && {mount} -o remount,ro,bind /repo && {applied()}"
+    left = twins.run(tmp_path / "ours", repository, command)
+    assert result_of(left)["counts"]["executed"] == 1
+    assert "read-only" in left.output
+    assert "/etc/x" in left.tree
+
+
+def result_of(left: twins.Left) -> dict:
+    """The JSON in an output that holds journal lines too."""
+    begin = left.output.index("{\n")
+    return json.JSONDecoder().raw_decode(left.output[begin:])[0]

@@ -44,7 +44,7 @@ ONCE = {
     "what a loop over a file appends": "while read a b; do echo $b $a; done <files/a >>$D/h",
     "a group that is left in its middle": "f() { { echo a; return 3; } >$D/x; }\nf\n{ echo b; exit 4; } >$D/y",
     "an ambiguous redirection of RUN": "RUN step 0 &>/dev/null\nwait\nfor i in 1 2 3; do RUN step 0 $i; done",
-    "an ambiguous redirection of COPY": "COPY files/a $D/a &>/dev/null\nwait\nfor i in 1 2; do COPY files/b $D/$i; done",
+    "an ambiguous redirection of COPY": "COPY files/a $D/a &>/dev/null\nwait\nfor i in 1 2; do COPY files/b $D/$i;done",
     "rsync is a function": 'rsync() { echo fake "$@"; }\nCOPY files/a $D/a\nrsync -a files/b $D/b',
     "logger is a function": 'logger() { echo "L $*"; }\nRUN step 3',
     "a negated COPY": "if ! COPY files/a $D/a; then echo bad; fi\n! COPY files/b $D/b",
@@ -69,7 +69,7 @@ ONCE = {
         "for x in a b c; do case $x in a|b) step 0 $x ;; *) echo $x >>$D/c; continue ;; esac; COPY files/$x $D/$x; done"
     ),
     "set -u, set -f, IFS": 'set -uf\nIFS=/\nRUN step 0\nCOPY files/a "$D/a"\necho \'*\' >"$D/x"',
-    "here-docs for programs": "sh <<E\necho $D\nE\ncat <<E | tr a-z A-Z\nb\nE\ncat <<'E' >$D/q\n$x\nE\nstep 0 <<E\nx\nE",
+    "here-docs for programs": "sh <<E\necho $D\nE\ncat <<E | tr a-z A-Z\nb\nE\ncat <<'E' >$D/q\n$x\nE\nstep 0 <<E\n\nE",
     "redirections first": ">$D/a echo x\n>>$D/a echo y\n2>/dev/null >$D/b cat files/a\n</dev/null step 0",
     "its own text": "echo '# more' >>post.sh\nstep 0\nrm -f post.sh\nstep 1",
 }

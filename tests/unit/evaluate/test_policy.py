@@ -36,6 +36,10 @@ def repair(trigger):
         ({"retry": True, "tree": "t2"}, full(Trigger.NEW_TREE)),
         ({"requested": True}, repair(Trigger.REQUEST)),
         ({"past": Past(tree="t1", commit="c1", boot="b1", finished=False)}, repair(Trigger.UNFINISHED)),
+        (
+            {"past": Past(tree="t1", commit="c1", boot="b1", finished=False, adopting=True)},
+            Due(scope=Scope.ADOPT, trigger=Trigger.UNFINISHED),
+        ),
         ({"adopt": True, "past": None}, Due(scope=Scope.ADOPT, trigger=Trigger.ADOPT)),
         ({"past": None, "uptime": 60}, full(Trigger.BOOT)),
         ({"past": None, "uptime": 901}, NotDue.OBSERVE),
