@@ -186,7 +186,8 @@ def in_place_of(original: Path, text: bytes) -> Iterator[Back]:
 def restore_original(original: Path) -> None:
     """Bring the original back, also after a crash; nothing happens when it is in its place."""
     backup, staged = _names(original)
-    staged.unlink(missing_ok=True)
+    if os.path.lexists(staged):  # asked first: a read-only filesystem refuses to remove even what is not there
+        staged.unlink()
     if os.path.lexists(backup):
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(backup.lstat(), original.lstat()):
