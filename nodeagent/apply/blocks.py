@@ -9,6 +9,7 @@ is therefore recorded before it, as a block too: nodeagent's own, or a *stub*, t
 """
 
 import dataclasses
+import difflib
 import enum
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from dataclasses import dataclass
 from nodeagent.model import Block
 
 _NEWLINE = b"\n"
+_MEND_SLACK = 8  # lines of others that may have come between the lines of a broken block
+_MEND_LIMIT = 100_000  # comparisons; a larger block is appended anew
 _STUB = ""  # the statement of a stub: no step's
 
 Span = tuple[int, int]
@@ -72,6 +75,9 @@ def decide(
     return (
         call.claim(statement)
         or call.replace(lambda block: block.statement == statement)
+        or call.mend(
+            [p.block.text for p, span in zip(pieces, spans, strict=True) if span is None and _mendable(p, call)]
+        )
         or call.claim(None)
         or (call.replace(lambda block: block.statement not in live) if live is not None else None)
         or call.adopt()
@@ -160,6 +166,27 @@ class _Call:
         at_end = dataclasses.replace(self, content=before + after, standing=moved).append()
         return dataclasses.replace(at_end, action=Action.REPLACED)
 
+    def mend(self, broken: Sequence[bytes]) -> Decision | None:
+        """Make a block whole again of which some lines were removed or changed by hand.
+
+        Its surviving lines are gathered where the first of them stands, so that none stands twice; what others wrote in
+        between comes after it. With less than half of its lines left, it is gone.
+        """
+        if not self.text.endswith(_NEWLINE):
+            return None
+        for text in broken:
+            survivors = _survivors(self.content, text, [(s.start, s.end) for s in self.standing])
+            if survivors:
+                begin = survivors[0][0]
+                rest = bytearray(self.content)
+                for span in reversed(survivors):
+                    del rest[slice(*span)]
+                before = tuple(s.piece for s in self.standing if s.start < begin)
+                after = tuple(s.piece for s in self.standing if s.start >= begin)
+                content = bytes(rest[:begin]) + self.text + bytes(rest[begin:])
+                return Decision(action=Action.REPLACED, pieces=(*before, self._mine(), *after), content=content)
+        return None
+
     def adopt(self) -> Decision | None:
         """Take note of the text where it stands as whole lines that are nobody's block: best after the latest claim.
 
@@ -194,6 +221,50 @@ class _Call:
 
     def _pieces(self, changed: _Standing | None = None, to: Piece | None = None) -> tuple[Piece, ...]:
         return tuple(to if to is not None and s is changed else s.piece for s in self.standing)
+
+
+def _mendable(piece: Piece, call: _Call) -> bool:
+    return piece.block.statement == call.statement and not piece.block.adopted and not piece.claim
+
+
+def _survivors(content: bytes, text: bytes, taken: Sequence[Span]) -> list[Span]:
+    """The lines of a broken block that still stand near one another, in its order; none if less than half do.
+
+    Blank lines prove nothing. Of several places the one with the most lines counts, and of these the last, since what
+    nodeagent appended stands below an equal line of somebody else's.
+    """
+    wanted = [line for line in _lines(text) if line.strip()]
+    lines = _free_lines(content, taken)
+    starts = [index for index, (line, _) in enumerate(lines) if line in set(wanted)]
+    if len(starts) * len(wanted) > _MEND_LIMIT:
+        return []
+    best: list[Span] = []
+    for start in starts:
+        window = lines[start : start + len(wanted) + _MEND_SLACK]
+        matcher = difflib.SequenceMatcher(None, wanted, [line for line, _ in window], autojunk=False)
+        found = [window[m.b + k][1] for m in matcher.get_matching_blocks() for k in range(m.size)]
+        if len(found) >= len(best):
+            best = found
+    return best if 2 * len(best) >= len(wanted) else []
+
+
+def _lines(content: bytes) -> list[bytes]:
+    """Split at newlines alone (``bytes.splitlines`` splits at carriage returns too), keeping them."""
+    return [part + _NEWLINE for part in content.split(_NEWLINE)[:-1]] + [
+        rest for rest in content.split(_NEWLINE)[-1:] if rest
+    ]
+
+
+def _free_lines(content: bytes, taken: Sequence[Span]) -> list[tuple[bytes, Span]]:
+    """The whole lines that nothing of ``taken`` touches, with their places."""
+    lines = []
+    begin = 0
+    for line in _lines(content):
+        end = begin + len(line)
+        if line.endswith(_NEWLINE) and not any(begin < stop and start < end for start, stop in taken):
+            lines.append((line, (begin, end)))
+        begin = end
+    return lines
 
 
 def _find_run(content: bytes, blocks: Sequence[Block], last: int, limit: int) -> tuple[int, Span | None]:

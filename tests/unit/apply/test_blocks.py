@@ -94,6 +94,49 @@ def test_a_block_that_was_edited_by_hand_is_gone_and_comes_anew():
     assert texts(pieces) == [b"a\n"]
 
 
+BLOCK = b"10.0.0.1 mgmt\n10.0.0.2 ldap\n10.0.0.3 nfs\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"site\n10.0.0.1 mgmt\n10.0.0.3 nfs\nbelow\n", b"site\n" + BLOCK + b"below\n"),  # a line removed
+        (b"10.0.0.2 ldap\n10.0.0.3 nfs\n", BLOCK),
+        (b"10.0.0.1 mgmt\n10.9.9.9 ldap\n10.0.0.3 nfs\n", BLOCK + b"10.9.9.9 ldap\n"),  # a line changed
+        (b"10.0.0.1 mgmt\nours\n10.0.0.2 ldap\n10.0.0.3 nfs\n", BLOCK + b"ours\n"),  # a line put in
+        (
+            b"10.0.0.3 nfs\nsite\n10.0.0.1 mgmt\n10.0.0.2 ldap\n",
+            b"10.0.0.3 nfs\nsite\n" + BLOCK,
+        ),  # the foreign one stays
+    ],
+)
+def test_a_block_that_lost_lines_is_made_whole_and_none_of_its_lines_stands_twice(content, expected):
+    recorded = [Piece(block=Block(statement="s", text=BLOCK, adopted=False))]
+    first = decide(content, recorded, statement="s", text=BLOCK)
+    assert (first.action, first.content) == (Action.REPLACED, expected)
+    again = [Piece(block=piece.block) for piece in first.pieces]
+    assert decide(first.content, again, statement="s", text=BLOCK).action is Action.STANDS
+
+
+@pytest.mark.parametrize("content", [b"10.0.0.2 ldap\n", b"a\n", b"", b"10.0.0.1 mgmt\r10.0.0.2 ldap\n"])
+def test_a_block_of_which_less_than_half_is_left_comes_anew(content):
+    recorded = [Piece(block=Block(statement="s", text=BLOCK, adopted=False))]
+    decision = decide(content, recorded, statement="s", text=BLOCK)
+    assert (decision.action, decision.content) == (Action.APPENDED, content + BLOCK)
+
+
+def test_a_broken_block_whose_text_changed_too_gives_way_to_the_new_text():
+    recorded = [Piece(block=Block(statement="s", text=BLOCK, adopted=False))]
+    decision = decide(b"10.0.0.1 mgmt\n10.0.0.3 nfs\n", recorded, statement="s", text=b"10.0.0.1 new\n")
+    assert decision.content == b"10.0.0.1 new\n"
+
+
+def test_adopted_text_that_was_broken_is_not_gathered():
+    recorded = [Piece(block=Block(statement="s", text=BLOCK, adopted=True))]
+    content = b"10.0.0.1 mgmt\n10.0.0.3 nfs\n"
+    assert decide(content, recorded, statement="s", text=BLOCK).content == content + BLOCK
+
+
 def test_the_beginning_of_a_line_that_a_block_continues_is_remembered():
     calls = [("1", b"a\n"), ("2", b"b"), ("3", b"c\n")]
     content, pieces, _ = evaluation(b"foo", (), calls)
