@@ -358,9 +358,12 @@ class Steps:
         return str(staged)
 
     def _tx(self, place: int, status: int) -> str:
-        frame = self._pop(place)
+        return str(self._place(self._pop(place), status))
+
+    def _place(self, frame: _Frame, status: int) -> int:
+        """Place the text of a step that has ended with a status; returns the one that it comes to have."""
         if frame.staged is None or frame.statement is None or frame.stand is None:
-            return str(status)
+            return status
         statement, stand = frame.statement, frame.stand
         text = _read_limited(frame.staged)
         self._view.statement = statement
@@ -384,7 +387,7 @@ class Steps:
             reason = f"{statement.text}: exit status {status}"
             change = FileChange(path=change.path, change=Change.FAILED, reason=reason)
         self._native(statement, change, frame.number)
-        return str(status or (1 if change.change is Change.FAILED else 0))
+        return status or (1 if change.change is Change.FAILED else 0)
 
     def _native(self, statement: Statement, change: FileChange, number: int) -> None:
         self.counts[change.change] += 1
@@ -408,7 +411,9 @@ class Steps:
         for frame in reversed(self._frames):
             if frame.statement is None or (frame.silent and frame.staged is None):
                 continue
-            if frame.staged is not None:
+            if frame.staged is not None and not (stopped or expired):
+                self._place(frame, status)  # what was printed before set -e ended it
+            elif frame.staged is not None:
                 reason = f"the shell ended here with status {status}"
                 self._native(
                     frame.statement,

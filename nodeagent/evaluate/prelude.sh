@@ -6,7 +6,7 @@
 __na_call() {
   {
     printf '%s\0' "$#" "$@"
-    pwd -P || :
+    pwd -P 2>/dev/null || :
     printf '\0'
     umask
     printf '\0'

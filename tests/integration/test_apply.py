@@ -206,6 +206,15 @@ def test_a_failed_step_that_is_skipped_goes_on_failing_for_set_e(site):
     assert site.ran() == []
 
 
+def test_a_failure_that_run_hides_stays_hidden_when_it_is_skipped(site):
+    site.program("RUN sh -c 'exit 3' || exit 9\nsh -c 'echo ran >>$0' $D/log")
+    assert site.apply().exit_status == 0
+    done = site.apply()
+    assert done.exit_status == 0
+    assert any("status 3" in step.reason for step in done.steps)
+    assert site.ran() == ["ran"]
+
+
 def test_steps_behind_an_abort_are_due_until_they_are_reached(site):
     site.file("postscripts/gate", "#!/bin/sh\n[ -e $1/ok ]\n", 0o755)
     site.program("set -e\ngate $D\nsh -c 'echo ran >>$0' $D/log")

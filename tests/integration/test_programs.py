@@ -37,6 +37,8 @@ ONCE = {
     "a subshell that set -e ends inside RUN": "(set -e; RUN sh -c 'exit 3'; echo no)\ntouch $D/x\nRUN step 0",
     "a subshell that exits inside RUN": "(RUN exit 4)\nstep 0\nRUN step 1",
     "set -e and a list that fails before its end": "set -e\nsh -c 'exit 1' && touch $D/y\necho reached\nstep 0",
+    "set -e and a group that fails": "set -e\n{ echo a; false; echo b; } >$D/x\necho no",
+    "set -e and a text that fails": "set -e\ncat missing 2>/dev/null >>$D/x\necho no",
     "set -e and a list that fails at its end": "set -e\ntrue && sh -c 'exit 4'\necho no",
     "what a group prints is a file's content": "{ echo '# gen'; uname; date +x; } >$D/motd",
     "what a subshell prints, quoted target": '( echo s; date +y ) >"$D/o p" 2>/dev/null',
