@@ -163,7 +163,7 @@ class _Writer:
     def _compound(self, node: Compound, context: _Context) -> None:
         if is_bashism(node.redirects):
             return
-        self._place_output(node, context)
+        self._place_output(node)
         context = replace(context, used=context.used or overwrites(node.redirects) is not None)
         for block in node.conditions:
             self._block(block, replace(context, used=True, after=True))
@@ -218,7 +218,7 @@ class _Writer:
         if target is not None and not self._reads(node):
             appends = b"-a" in [w.text for w in node.parts[1].words] if isinstance(node.parts[1], Command) else False
             self._place_text(node, target, Phase.APPEND if appends else Phase.WRITE)
-        elif not (context.used or self._reads(node) or isinstance(node.parts[0], Compound)) and self._acts(node):
+        elif not (context.used or self._reads(node) or _negated(node)) and self._acts(node):
             self._gate(node, [])
 
     def _background(self, node: Node, context: _Context) -> None:
@@ -259,14 +259,14 @@ class _Writer:
             return False
         return True
 
-    def _place_output(self, node: Compound, context: _Context) -> None:
+    def _place_output(self, node: Compound) -> None:
         """Take what a compound prints as the text of a file: ``{ echo a; hostname; } >/etc/b``."""
         target = self._output_target(node.redirects)
         if target is None or self._reads(node) or _LEAVES.search(self._slice(node)):
             return
         if overwrites(node.redirects) is target:
             self._place_text(node, target, Phase.WRITE)
-        elif not context.used and self._only_prints(node):
+        elif self._only_prints(node) and any(r.operator == ">>" and r.target is target for r in node.redirects):
             self._place_text(node, target, Phase.APPEND)
 
     def _only_prints(self, node: Node) -> bool:
@@ -352,7 +352,7 @@ class _Writer:
         """The one file that standard output goes to, if nothing else is redirected that would have to be known."""
         out = [r for r in redirects if r.operator in {">", ">>", ">|"} and r.descriptor in {None, 1}]
         others = [r for r in redirects if r not in out]
-        plain = all(r.operator in _INPUTS or (r.descriptor == 2 and r.operator in {">", ">>"}) for r in others)
+        plain = all(r.operator in _INPUTS or (r.descriptor == 2 and r.operator in {">", ">>", ">&"}) for r in others)
         target = out[0].target if len(out) == 1 else None
         return target if plain and target is not None and not _substitutes(target) and not _globs(target) else None
 
@@ -418,6 +418,12 @@ class _Writer:
         self._insert(node.start, b"{ __na_t=%s; __na_to %d; " % (target.text, number))
         self._edits.append((target.start, target.end, b'"$__na_o"'))
         self._insert(node.end, b"; __na_tx %d; }" % number)
+
+
+def _negated(node: Pipeline) -> bool:
+    """``! a | b``: ``set -e`` lets it fail, which it would not let a step's end."""
+    first = node.parts[0]
+    return isinstance(first, Compound) and first.kind == "negation"
 
 
 def _names(node: Command) -> list[bytes] | None:

@@ -146,8 +146,8 @@ def _is_file_output(redirect: Redirect, operators: set[str]) -> bool:
 
 
 def _is_log(target: Word) -> bool:
-    path = target.literal or ""
-    return path.endswith(".log") or path.startswith(("/dev/", "/proc/", "/sys/", "/var/log/", "/run/log/"))
+    path = target.text.strip(b"\"'")
+    return path.endswith(b".log") or path.startswith((b"/dev/", b"/proc/", b"/sys/", b"/var/log/", b"/run/log/"))
 
 
 def is_bashism(redirects: Sequence[Redirect]) -> bool:

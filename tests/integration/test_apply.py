@@ -196,6 +196,8 @@ def test_a_failed_step_stays_failed_until_it_is_retried(site):
     third = site.apply(retry=True)
     assert counts(third) == {"executed": 1, "failed": 1}
     assert site.ran() == ["try", "try"]
+    assert counts(site.apply(retry=True)) == {"skipped": 1, "failed": 1}
+    assert site.ran() == ["try", "try"]
 
 
 def test_a_failed_step_that_is_skipped_goes_on_failing_for_set_e(site):

@@ -146,3 +146,40 @@ def test_the_loggers_of_a_run_function_become_verbs_and_its_variables_stay():
 def test_a_logger_that_reads_its_input_stays_a_program():
     text = 'RUN() { logger -t x <<E\nhi\nE\n "$@"; }\nRUN y'
     assert b"__na_log" not in instrumented(text).text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{ echo a; hostname; } >/etc/b", [(Phase.WRITE, "{ echo a; hostname; } >/etc/b")]),
+        ("for x in 1 2; do echo $x; done >>/etc/b", [(Phase.APPEND, "for x in 1 2; do echo $x; done >>/etc/b")]),
+        ("{ echo a; useradd x; } >>/etc/b", [(Phase.EXECUTE, "useradd x")]),
+        ("{ echo a; useradd x; } >/var/log/b", [(Phase.EXECUTE, "useradd x")]),
+        ("{ echo a; exit 1; } >/etc/b", []),
+        ("gen() { lsblk; useradd x; }\ngen >/etc/b", []),
+        ("lspci | grep -q NVIDIA && modprobe y", [(Phase.EXECUTE, "modprobe y")]),
+        ("id x || useradd x", [(Phase.EXECUTE, "useradd x")]),
+        ("grep x f >/etc/b", [(Phase.EXECUTE, "grep x f >/etc/b")]),
+        ("hostname x && reboot", [(Phase.EXECUTE, "hostname x && reboot")]),
+        ("mount /x || exit 1", [(Phase.EXECUTE, "mount /x")]),
+        ("die() { echo $1; exit 1; }\nmount /x || die no", [(Phase.EXECUTE, "mount /x")]),
+        ("fix() { umount /x; }\nmount /x || fix", []),
+        ("! a | b", []),
+        ("$SUDO $(which x) y", []),
+        ("echo a >/etc/*.conf", []),
+    ],
+)
+def test_what_a_statement_s_surroundings_make_of_it(text, expected):
+    assert phases(text) == expected
+
+
+def test_a_gate_names_all_that_a_command_may_turn_out_to_be():
+    assert instrumented('$SUDO "$X" cd /x').text.startswith(b'if __na_go 0 $SUDO "$X"; then ')
+    assert instrumented("$SUDO cd /x").text.startswith(b"if __na_go 0 $SUDO cd; then ")
+    assert instrumented("a || b && c").text.startswith(b"if __na_go 0 a b c; then ")
+
+
+def test_nothing_is_native_beside_an_ambiguous_redirection():
+    assert phases(COPY + "COPY a b &>/dev/null") == []
+    assert phases("echo a &>>/etc/b") == []
+    assert phases("{ touch x; echo a >>b; } &>/dev/null") == []
