@@ -154,6 +154,14 @@ def test_text_that_a_later_step_edits_is_put_back_in_a_full_evaluation_only(site
     assert site.ran() == ["value=2", "value=2"]
 
 
+def test_a_step_that_edits_a_text_starts_from_the_verb_s_own_in_every_full_evaluation(site):
+    site.file("files/a", "value\n")
+    site.program("COPY files/a $D/a\nsed -i s/$/x/ $D/a")
+    for wishes in ({}, {}, {"force": True}, {"force": True}):
+        site.apply(**wishes)
+        assert (site.root / "a").read_text() == "valuex\n"
+
+
 def test_copy_and_append_on_one_file_show_no_state_in_between(site):
     site.file("files/hosts", "127.0.0.1 localhost\n")
     site.program("COPY files/hosts $D/hosts\necho 10.0.0.1 mgmt >>$D/hosts\necho 10.0.0.2 io >>$D/hosts")

@@ -91,7 +91,7 @@ FIRST = {
     "set -e and a negated pipeline": "set -e\n! step 0 | cat\necho reached",
     "a function whose output is kept": 'gen() { echo a; step 0; }\ngen >$D/x\nx=$(gen)\necho "$x"',
     "the status of a COPY that fails": "COPY files/no $D/a 2>/dev/null\necho $?\nCOPY no $D/b 2>/dev/null || exit 9",
-    "the status of a text that fails": "{ echo x >>$D/no/f; } 2>/dev/null || echo no\n(echo x >$D/no/f) 2>/dev/null || exit 9",
+    "the status of a text that fails": "{ echo x >>$D/no/f; } 2>/dev/null || echo no\n(echo x >$D/no/f) 2>&- || exit 9",
     "nested RUN": "RUN RUN step 2\necho $code",
     "the shell's end": "touch $D/x\nkill -9 $$\ntouch $D/y",
     "binary output": "printf 'a\\0b\\377\\n'\nprintf 'no newline'",

@@ -1,6 +1,7 @@
 """Whole cycles of a configured source: real sshd, fetch user's store, hand-over, checkout, evaluation."""
 
 import json
+import os
 import threading
 
 import pytest
@@ -95,21 +96,22 @@ def test_a_new_commit_is_applied_and_one_of_documentation_runs_nothing_again(fol
         lambda path: path.write_text("other"),
         lambda path: path.unlink(),
         lambda path: path.chmod(0o600),
+        lambda path: os.chown(path, 1, 1),
         lambda path: (path.unlink(), path.symlink_to("/etc/hostname")),
     ],
-    ids=["changed", "removed", "mode", "link"],
+    ids=["changed", "removed", "mode", "owner", "link"],
 )
 def test_drift_is_noticed_without_the_ledger_and_put_back(follower, damage):
     follower.push("COPY files/motd $D/motd", **{"files/motd": "hello\n"})
     follower.cycle()
     path = follower.root / "motd"
-    before = path.stat().st_mode
+    before = (path.stat().st_mode, path.stat().st_uid)
     damage(path)
     assert not follower.quiet()
     outcome = follower.cycle()
     assert (outcome.drifted, outcome.evaluation.trigger) == (1, Trigger.DRIFT)
     assert path.read_text() == "hello\n"
-    assert path.stat().st_mode == before
+    assert (path.stat().st_mode, path.stat().st_uid) == before
     assert not path.is_symlink()
     assert follower.quiet()
 
@@ -176,6 +178,7 @@ def test_a_boot_makes_every_step_due(follower, monkeypatch):
     outcome = follower.cycle()
     assert outcome.evaluation.trigger is Trigger.BOOT
     assert (follower.root / "ran").read_text() == "ran\nran\n"
+    assert follower.cycle().evaluation is None
 
 
 def test_a_step_that_changes_the_checkout_is_no_new_tree(follower):
