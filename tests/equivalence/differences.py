@@ -1,0 +1,78 @@
+"""Every difference between the plain shell and nodeagent that is permitted: the one list, each with its reason.
+
+``spec`` is a phrase of docs/spec.md that grants it; a test holds that it stands there. A difference with ``name`` must
+be claimed by the case that shows it (``differs: NAME PATH``), and must then be there; the others are taken out of what
+is compared in every case.
+"""
+
+import re
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.equivalence.sandbox import Entry
+
+Output = Callable[[list[str]], list[str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permitted:
+    reason: str
+    spec: str
+    name: str = ""
+    output: Output | None = None
+    """What both outputs are passed through before they are compared."""
+    entries: Callable[[Entry | None, Entry | None], bool] | None = None
+    """May a path be so with the plain shell and so with nodeagent?"""
+
+
+def _without_rsync(lines: list[str]) -> list[str]:
+    text = "".join(f"{line}\n" for line in lines)
+    text = re.sub(r"^sending incremental file list\n(?:.*\n)*?total size is .*\n", "", text, flags=re.M)
+    text = re.sub(r"^created directory .*\n|^rsync(?: error)?: .*\n", "", text, flags=re.M)
+    return text.splitlines()
+
+
+def _without_cannot_create(lines: list[str]) -> list[str]:
+    message = re.compile(
+        r".*: (?:cannot create .*: .*|can't create .*: .*|line \d+: .*: (?:No such file or directory|Is a directory)|"
+        r"line \d+: can't create .*)"
+    )
+    return [line for line in lines if not message.fullmatch(line)]
+
+
+def _kept_directory(plain: Entry | None, ours: Entry | None) -> bool:
+    return plain is not None and ours is not None and stat.S_ISDIR(plain[0]) and stat.S_ISDIR(ours[0])
+
+
+PERMITTED = (
+    Permitted(
+        reason="a native COPY starts no rsync: each change, and each source that is missing, is a report of its own",
+        spec="the verbose listing of `rsync -v`",
+        output=_without_rsync,
+    ),
+    Permitted(
+        name="cannot-create",
+        reason="the agent places the text, and its report says why a destination cannot be written",
+        spec="the shell itself produces the text, into a file of the agent's",
+        output=_without_cannot_create,
+    ),
+    Permitted(
+        name="kept-directory",
+        reason="git records neither mode nor owner of a directory, so an existing one keeps its own",
+        spec="`rsync -a DIR/ DST` sets mode, owner and time of an existing DST directory",
+        entries=_kept_directory,
+    ),
+)
+
+
+def comparable(lines: list[str], claimed: set[str]) -> list[str]:
+    """An output without what may differ."""
+    for permitted in PERMITTED:
+        if permitted.output is not None and (not permitted.name or permitted.name in claimed):
+            lines = permitted.output(lines)
+    return lines
+
+
+def granted(name: str) -> Permitted:
+    return next(permitted for permitted in PERMITTED if permitted.name == name)

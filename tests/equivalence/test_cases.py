@@ -1,0 +1,34 @@
+"""nodeagent leaves what the plain shell leaves, each line is done in the phase that the case says, and only once."""
+
+import pytest
+
+from tests.equivalence.case import cases
+from tests.equivalence.compare import both_ways, changed, deviations
+from tests.equivalence.differences import PERMITTED
+from tests.equivalence.sandbox import PROJECT
+
+CASES = list(cases())
+RUNS = [(case, shell) for case in CASES for shell in case.shells]
+
+
+@pytest.mark.parametrize(("case", "shell"), RUNS, ids=[f"{case.name}-{shell}" for case, shell in RUNS])
+def test_a_program_leaves_what_the_plain_shell_leaves(case, shell, run):
+    plain, ours = both_ways(run, case.files_for(shell), case.args)
+    assert "\n".join(deviations(plain, ours, case.differs)) == ""
+    told = {(line, phase) for file, line, phase, _, _ in ours[0].steps if file == "post.sh"}
+    assert told == case.expected, "the steps are not those of the case's margin"
+    assert (case.whole in ours[0].whole) if case.whole else not ours[0].whole
+    again = {line for file, line, phase, change, _ in ours[1].steps if phase == "EXECUTE" and change == "executed"}
+    assert again == case.always, "the second apply ran other steps than those that run each time"
+    appended = {path.encode() for _, _, phase, _, path in ours[0].steps if phase == "APPEND" and path}
+    assert not appended & changed(ours[0].tree, ours[1].tree), "text was appended again"
+
+
+def test_every_permitted_difference_is_granted_by_the_specification():
+    specification = " ".join((PROJECT / "docs/spec.md").read_text().split()).lower()
+    assert [p.spec for p in PERMITTED if p.spec.lower() not in specification] == []
+
+
+def test_every_named_difference_is_shown_by_a_case():
+    claimed = {name for case in CASES for name, _ in case.differs}
+    assert claimed == {p.name for p in PERMITTED if p.name}
