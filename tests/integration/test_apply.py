@@ -276,6 +276,12 @@ def test_a_step_over_its_limit_is_ended_with_all_it_started(site):
         assert not Path("/proc", pid).exists()
 
 
+def test_a_step_that_was_ended_at_its_limit_failed_whatever_it_says(site):
+    site.file("postscripts/calm", "#!/bin/sh\ntrap 'exit 0' TERM\nwhile :; do sleep 0.05; done\n", 0o755)
+    site.program("RUN calm")
+    assert counts(site.apply(step=0.5)) == {"failed": 1}
+
+
 def test_a_loop_of_the_shell_itself_ends_the_evaluation(site):
     site.program("touch $D/a\nwhile ! test -e $D/never; do sleep 0.05; done\ntouch $D/b")
     done = site.apply(step=0.5)
