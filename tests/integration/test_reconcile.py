@@ -171,6 +171,13 @@ def test_a_node_in_use_is_only_observed_until_it_is_adopted(follower, monkeypatc
     assert follower.cycle(force=False).evaluation is None
 
 
+def test_what_an_abort_left_undone_is_named(follower):
+    follower.push("touch $D/ran\nset -e\nsh -c 'exit 3'\ntouch $D/never")
+    outcome = follower.cycle()
+    assert [step.partition(" ")[2] for step in outcome.failed_steps] == ["sh -c 'exit 3'"]
+    assert [step.partition(" ")[2] for step in outcome.pending] == ["touch $D/never"]
+
+
 def test_a_boot_makes_every_step_due(follower, monkeypatch):
     follower.push("sh -c 'echo ran >>$0' $D/ran")
     follower.cycle()
