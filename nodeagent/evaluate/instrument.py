@@ -315,7 +315,12 @@ class _Writer:
         return self._text[first.end : second.start].strip() == b"||"
 
     def _gives_up(self, node: Node) -> bool:
-        return gives_up(node, self._known.enders)
+        """Is the failure of what stands before ``||`` only told, accepted, or the end?"""
+        told = isinstance(node, Command) and (node.name == "logger" or self._harmless(node))
+        return told or gives_up(node, self._known.enders)
+
+    def _harmless(self, node: Command) -> bool:
+        return node.name in {"true", "false", ":", "echo", "printf"} and self._text_target(node) is None
 
     def _only_looks(self, node: Node) -> bool:
         if not isinstance(node, Command) or prints_to_file(node.redirects):
@@ -326,8 +331,9 @@ class _Writer:
     def _acts_or_nothing(self, node: Node) -> bool:
         """A program, or a built-in without any effect on the shell (``|| true``, ``|| echo failed``)."""
         if isinstance(node, Command):
-            harmless = node.name in {"true", "false", ":", "echo", "printf"} and self._text_target(node) is None
-            return harmless or (self._acts(node) and node.name not in self._known.runs and node.name is not None)
+            return self._harmless(node) or (
+                self._acts(node) and node.name not in self._known.runs and node.name is not None
+            )
         return isinstance(node, Pipeline) and self._acts(node) and not self._calls_function(node)
 
     def _is_native(self, node: Command) -> bool:

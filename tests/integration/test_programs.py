@@ -64,6 +64,7 @@ ONCE = {
     "RUN in a pipeline": "RUN step 0 | tee $D/log2\nRUN step 3",
     "a question before RUN": "cat /etc/passwd | grep -q root && RUN step 0\nhostname | grep -q ' ' && RUN step 5",
     "a program or the end": "die() { echo dying; exit 7; }\nstep 0 || exit 1\nRUN step 1 || { exit 2; }\nstep 3 || die",
+    "a RUN that may fail": "RUN step 3 || true\nRUN step 4 || echo failed\nset -e\nRUN step 0 a || :\nstep 0 b",
     "where RUN's errors are": "RUN missing\nRUN noexec",
     "COPY of more than two": "mkdir -p $D/g\nCOPY files/* $D/g",
     "COPY after cd": "(cd files && COPY a $D/sub/a)\nCOPY files/b $D/sub/b",
