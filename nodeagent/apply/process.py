@@ -95,6 +95,7 @@ def status_of(code: int) -> int:
 class _Entry:
     pid: int
     parent: int
+    group: int
     started: int
 
 
@@ -106,7 +107,7 @@ def _processes() -> Iterator[_Entry]:
             except (OSError, IndexError):
                 continue  # it has ended meanwhile
             if fields[0] not in (b"Z", b"X"):
-                yield _Entry(int(name), int(fields[1]), int(fields[19]))
+                yield _Entry(int(name), int(fields[1]), int(fields[2]), int(fields[19]))
 
 
 def descendants(*, since: int, spare: int) -> list[int]:
@@ -131,6 +132,41 @@ def end_descendants(number: int, *, since: int, spare: int) -> int:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
     return len(pids)
+
+
+class StepMark:
+    """A note on tmpfs of the step under way, for the agent that comes after one that was killed.
+
+    The shell dies with its agent, but what a step runs does not, and the step is due again. The note holds the process
+    group, which the kernel gives to nobody else as long as one of its members lives, and when the step began: what an
+    earlier step has left running on purpose is spared.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._file = directory / "step"
+
+    def set(self) -> None:
+        """A step begins."""
+        self._file.write_text(f"{os.getpgrp()} {ticks()}\n")
+
+    def clear(self) -> None:
+        """None is under way."""
+        self._file.unlink(missing_ok=True)
+
+    def end_leftovers(self) -> int:
+        """Kill what the step of a killed agent still runs; returns how many processes that were."""
+        try:
+            group, since = (int(word) for word in self._file.read_text().split())
+        except (OSError, ValueError):
+            return 0
+        self.clear()
+        members = [entry for entry in _processes() if entry.group == group and entry.started >= since]
+        if Path("/proc", str(group)).exists() or group == os.getpgrp():
+            return 0  # the leader, and so perhaps the agent, is alive
+        for entry in members:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(entry.pid, signal.SIGKILL)
+        return len(members)
 
 
 def reap_orphans(spare: int) -> None:

@@ -106,3 +106,64 @@ def test_a_background_process_can_go_on_writing_when_the_agent_has_gone(tmp_path
     while not (tmp_path / "end").exists():
         assert time.monotonic() < deadline
     assert (tmp_path / "drained").read_bytes().startswith(b"late\n")
+
+
+def agent_killed_in_a_step(tmp_path: Path, *, lead: bool) -> list[int]:
+    """An agent that starts one program, then a step with another, and is killed; the pids of both."""
+    read, write = os.pipe()
+    agent = os.fork()
+    if agent == 0:
+        os.setsid()
+        earlier = os.posix_spawn("/bin/sleep", ["sleep", "60"], {})
+        since = process.ticks()
+        while process.ticks() <= since + 1:
+            os.sched_yield()
+        process.StepMark(tmp_path).set()
+        step = os.posix_spawn("/bin/sleep", ["sleep", "60"], {})
+        os.write(write, f"{earlier} {step}".encode())
+        if lead:
+            signal.pause()
+        os.kill(os.getpid(), signal.SIGKILL)
+    pids = [int(word) for word in os.read(read, 100).split()]
+    os.close(read)
+    os.close(write)
+    if not lead:
+        os.waitpid(agent, 0)
+    return [agent, *pids]
+
+
+def runs(pid: int) -> bool:
+    try:
+        return "Z" not in Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[:1]
+    except OSError:
+        return False
+
+
+def test_what_a_killed_agent_s_step_still_runs_is_ended_and_nothing_older(tmp_path):
+    _, earlier, step = agent_killed_in_a_step(tmp_path, lead=False)
+    try:
+        assert process.StepMark(tmp_path).end_leftovers() == 1
+        deadline = time.monotonic() + 10
+        while runs(step):
+            assert time.monotonic() < deadline
+        assert runs(earlier)
+    finally:
+        os.kill(earlier, signal.SIGKILL)
+    assert process.StepMark(tmp_path).end_leftovers() == 0
+
+
+def test_nothing_is_ended_while_the_agent_lives(tmp_path):
+    agent, earlier, step = agent_killed_in_a_step(tmp_path, lead=True)
+    try:
+        assert process.StepMark(tmp_path).end_leftovers() == 0
+        assert runs(step)
+    finally:
+        for pid in (step, earlier, agent):
+            os.kill(pid, signal.SIGKILL)
+        os.waitpid(agent, 0)
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "1 2 3", "-1 x"])
+def test_a_damaged_note_ends_nothing(tmp_path, text):
+    (tmp_path / "step").write_text(text)
+    assert process.StepMark(tmp_path).end_leftovers() == 0
