@@ -225,6 +225,20 @@ def test_a_failure_that_run_hides_stays_hidden_when_it_is_skipped(site):
     assert site.ran() == ["ran"]
 
 
+def test_a_step_in_which_its_subshell_ended_failed_and_those_behind_it_are_steps(site):
+    site.program("(set -e; sh -c 'exit 3'; true)\nsh -c 'echo ran >>$0' $D/log")
+    assert counts(site.apply()) == {"failed": 1, "executed": 1}
+    assert counts(site.apply()) == {"skipped": 2}
+    assert site.ran() == ["ran"]
+
+
+def test_a_list_that_set_e_let_fail_does_not_end_the_next_evaluation_either(site):
+    site.program("set -e\nsh -c 'exit 1' && touch $D/y\nsh -c 'echo ran >>$0' $D/log")
+    assert site.apply().exit_status == 0
+    second = site.apply()
+    assert (counts(second), second.exit_status) == ({"skipped": 2}, 0)
+
+
 def test_steps_behind_an_abort_are_due_until_they_are_reached(site):
     site.file("postscripts/gate", "#!/bin/sh\n[ -e $1/ok ]\n", 0o755)
     site.program("set -e\ngate $D\nsh -c 'echo ran >>$0' $D/log")
