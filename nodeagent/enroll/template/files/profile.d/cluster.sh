@@ -1,0 +1,3 @@
+# shellcheck shell=sh
+# For all who log in.
+export CLUSTER=example

@@ -1,0 +1,369 @@
+"""One shell program, laid out for the rules: each statement with what stands around it."""
+
+import bisect
+import contextlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from nodeagent.evaluate.grammar import AndOr, Block, Command, Compound, Function, Node, Opaque, Pipeline, Script, Word
+from nodeagent.evaluate.grammar import parse as parse_shell
+from nodeagent.lint.annotations import Annotation, annotations
+from nodeagent.lint.catalogue import RULES
+from nodeagent.lint.finding import Finding, Severity
+from nodeagent.lint.values import ROOT, expand
+
+_SHELL_LINE = re.compile(rb"#!\s*\S*?(?:/env\s+(?:-S\s*)?)?(?:\S*/)?(?:busybox\s+)?(sh|bash|dash|ash)(?=\s|$)([^\n]*)")
+_ASSIGNMENT = re.compile(rb"(?:(?:export|readonly|local|declare|typeset)\s+(?:-\w+\s+)*)?([A-Za-z_]\w*)=(.*)", re.S)
+_WRAPPERS = frozenset({"sudo", "command", "exec", "nohup", "env", "nice", "ionice", "eatmydata"})
+_DELETES = re.compile(rb"/d(?=[;'\"\s}]|$)")
+_DONE = re.compile(rb"(?:exit|return)(?:[ \t]+0)?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A statement and its surroundings.
+
+    ``guards`` are the texts of the conditions under which it is reached, ``fallback`` what stands behind it in its
+    list (``|| true``). ``scope`` numbers the subshells, pipeline parts and functions around it, outermost first.
+    """
+
+    node: Node
+    guards: tuple[bytes, ...] = ()
+    fallback: bytes = b""
+    function: str = ""
+    scope: tuple[int, ...] = ()
+    around: tuple[Node, ...] = ()
+    tested: bool = False
+    piped: bool = False
+    background: bool = False
+    conditional: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A simple command as it is at last run: without ``sudo``, ``RUN`` and the like before it."""
+
+    place: Place
+    command: Command
+    words: tuple[Word, ...]
+
+    @property
+    def name(self) -> str:
+        return self.words[0].literal or ""
+
+    @property
+    def operands(self) -> tuple[Word, ...]:
+        """The words that are no options."""
+        return tuple(word for word in self.words[1:] if not word.text.startswith(b"-"))
+
+    def has(self, letters: str, *names: str) -> bool:
+        """Is one of these short options there, or one of the long ones (given with their dashes)?"""
+        for word in self.words[1:]:
+            option = (word.literal or word.text.decode(errors="replace")).partition("=")[0]
+            if option in names or (re.fullmatch(r"-\w+", option) and set(option[1:]) & set(letters)):
+                return True
+        return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """``file`` is relative to the repository. ``entry`` tells post.sh and what it sources, whose annotations are read.
+
+    ``run`` tells a program that post.sh runs, as far as can be seen.
+    """
+
+    file: str
+    text: bytes
+    entry: bool
+    run: bool = False
+    script: Script = field(init=False)
+
+    def __post_init__(self) -> None:
+        script = Script(text=self.text, block=Block(), error_line=1)
+        if self.shell:
+            with contextlib.suppress(RecursionError):  # nested beyond all measure: not understood
+                script = parse_shell(self.text)
+        object.__setattr__(self, "script", script)
+
+    # --- what it is ---
+
+    @cached_property
+    def shell(self) -> str:
+        """The shell that its first line names; ``sh`` for text that names nothing; empty for what is no shell."""
+        first = self.text.split(b"\n", 1)[0].rstrip(b"\r")
+        match = _SHELL_LINE.match(first)
+        if match:
+            return match[1].decode()
+        return "" if first.startswith(b"#!") or b"\0" in self.text[:8192] else "sh"
+
+    @property
+    def has_interpreter(self) -> bool:
+        return self.text.startswith((b"#!", b"\x7fELF"))
+
+    @cached_property
+    def options(self) -> bytes:
+        """All that sets the shell's options: the first line's and those of ``set``."""
+        match = _SHELL_LINE.match(self.text.split(b"\n", 1)[0])
+        words = [match[2].strip()] if match else []
+        for call in self.calls("set"):
+            words += [word.text for word in call.words[1:]]
+        return b" ".join(words)
+
+    @cached_property
+    def errexit(self) -> bool:
+        return bool(re.search(rb"(?:^|\s)-\w*e|errexit", self.options))
+
+    @cached_property
+    def traced(self) -> bool:
+        return bool(re.search(rb"(?:^|\s)-\w*x|xtrace", self.options))
+
+    # --- places ---
+
+    @cached_property
+    def places(self) -> tuple[Place, ...]:
+        """Every statement, in the order of the text."""
+        return tuple(_walk(self.script))
+
+    @cached_property
+    def _calls(self) -> tuple[Call, ...]:
+        return tuple(
+            Call(place=place, command=place.node, words=words)
+            for place in self.places
+            if isinstance(place.node, Command) and (words := self._unwrapped(place.node.words))
+        )
+
+    @cached_property
+    def _calls_by_name(self) -> dict[str, list[Call]]:
+        found: dict[str, list[Call]] = {}
+        for call in self._calls:
+            found.setdefault(call.name, []).append(call)
+        return found
+
+    def calls(self, *names: str) -> Iterator[Call]:
+        """The commands of these names, or all; in the order of the text."""
+        if not names:
+            return iter(self._calls)
+        chosen = [call for name in names for call in self._calls_by_name.get(name, ())]
+        return iter(sorted(chosen, key=lambda call: call.command.start))
+
+    def _unwrapped(self, words: tuple[Word, ...]) -> tuple[Word, ...]:
+        while len(words) > 1 and (words[0].literal in _WRAPPERS or words[0].literal in self.runners):
+            words = words[1:]
+            while len(words) > 1 and (words[0].text.startswith(b"-") or re.match(rb"\w+=", words[0].text)):
+                words = words[1:]
+        return words
+
+    @cached_property
+    def functions(self) -> dict[str, tuple[Function, bytes]]:
+        """The last definition of each function, with its text."""
+        found = (place.node for place in self.places if isinstance(place.node, Function))
+        return {node.name: (node, self.slice(node)) for node in found}
+
+    @cached_property
+    def runners(self) -> frozenset[str]:
+        """The functions that run what they are given."""
+        return frozenset(name for name, (_, text) in self.functions.items() if b'"$@"' in text or b'"${@}"' in text)
+
+    def slice(self, node: Node) -> bytes:
+        return self.text[node.start : max(node.end, node.whole_end)]
+
+    def guarded(self, place: Place, pattern: "re.Pattern[bytes]", seen: frozenset[str] = frozenset()) -> bool:
+        """Is it reached only behind a condition that matches, here or wherever its function is called?"""
+        if any(pattern.search(guard) for guard in place.guards):
+            return True
+        if not place.function or place.function in seen:
+            return False
+        calls = [call for call in self.calls(place.function) if call.command.name == place.function]
+        return bool(calls) and all(self.guarded(call.place, pattern, seen | {place.function}) for call in calls)
+
+    # --- values ---
+
+    @cached_property
+    def values(self) -> dict[str, str | None]:
+        """The variables whose value is the same on every node and at every place."""
+        own = f"{ROOT}/{self.file}"
+        values: dict[str, str | None] = {"0": own, "BASH_SOURCE": own, "HOME": "/root"}
+        given = set(values)
+        for place in self.places:
+            match = _ASSIGNMENT.fullmatch(self.slice(place.node).strip()) if isinstance(place.node, Opaque) else None
+            if match:
+                name = match[1].decode()
+                value = expand(match[2], values)
+                values[name] = value if name not in given or values[name] == value else None
+                given.add(name)
+        return values
+
+    def assigned(self, name: bytes) -> Iterator[bytes]:
+        """What is assigned to a variable, as it is written."""
+        for place in self.places:
+            match = _ASSIGNMENT.fullmatch(self.slice(place.node).strip()) if isinstance(place.node, Opaque) else None
+            if match and match[1] == name:
+                yield match[2]
+
+    @cached_property
+    def made(self) -> dict[bytes, int]:
+        """Where each file, as it is written, is first made anew or taken away, or its old line taken out."""
+        found: dict[bytes, int] = {}
+        for place in self.places:
+            node = place.node
+            if isinstance(node, Command | Compound):
+                for name in _made(node):
+                    found.setdefault(name.strip(b"\"'"), node.start)
+        return found
+
+    def value(self, word: Word) -> str | None:
+        return expand(word.text, self.values)
+
+    # --- findings ---
+
+    @cached_property
+    def annotations(self) -> tuple[Annotation, ...]:
+        comments = self.script.comments if self.script.error_line is None else None
+        return annotations(self.text, comments)
+
+    def annotated(self, line: int) -> Iterator[Annotation]:
+        """The annotations of a statement on this line: there, or alone on the line above."""
+        yield from (found for found in self._annotations_by_line.get(line - 1, ()) if found.alone)
+        yield from self._annotations_by_line.get(line, ())
+
+    @cached_property
+    def _annotations_by_line(self) -> dict[int, list[Annotation]]:
+        found: dict[int, list[Annotation]] = {}
+        for annotation in self.annotations:
+            found.setdefault(annotation.line, []).append(annotation)
+        return found
+
+    def names_at(self, line: int) -> frozenset[str]:
+        return frozenset(name for annotation in self.annotated(line) for name in annotation.names)
+
+    @cached_property
+    def _newlines(self) -> list[int]:
+        return [match.start() for match in re.finditer(rb"\n", self.text)]
+
+    def finding(self, id_: str, at: int, what: str, severity: Severity | None = None, fix: str = "") -> Finding:
+        """A finding at an offset; the rule's entry in the catalogue adds why, and how to mend it."""
+        rule = RULES[id_]
+        begin = self.text.rfind(b"\n", 0, at) + 1
+        return Finding(
+            id=id_,
+            severity=severity or rule.severity,
+            file=self.file,
+            line=bisect.bisect_left(self._newlines, at) + 1,
+            column=len(self.text[begin:at].decode(errors="replace")) + 1,
+            message=f"{what}: {rule.why}",
+            fix=fix or rule.fix,
+        )
+
+
+def _made(node: Command | Compound) -> Iterator[bytes]:
+    yield from (r.target.text for r in node.redirects if r.operator in {">", ">|"} and r.target)
+    if not isinstance(node, Command) or len(node.words) < 2:
+        return
+    last, texts = node.words[-1].text, [word.text for word in node.words]
+    if (
+        node.name in {"rm", "cp", "mv", "install", "truncate", "COPY"}
+        or (node.name == "tee" and not {b"-a", b"--append"} & set(texts))
+        or (
+            node.name == "sed"
+            and re.search(rb"\s(?:-i|--in-place)", b" ".join(texts))
+            and _DELETES.search(b" ".join(texts))
+        )
+    ):
+        yield last
+
+
+def _walk(script: Script) -> Iterator[Place]:
+    """All statements in source order; the depth is bounded by the grammar's own limit."""
+    text = script.text
+    stack: list[Place] = []
+
+    def push(places: Sequence[Place]) -> None:
+        stack.extend(reversed(places))
+
+    push(_items(text, script.block, Place(node=Opaque(kind="", start=0, end=0, line=1))))
+    while stack:
+        place = stack.pop()
+        yield place
+        push(_children(text, place))
+
+
+def _children(text: bytes, place: Place) -> list[Place]:
+    node = place.node
+    inner = replace(place, around=(*place.around, node), fallback=b"")
+    match node:
+        case AndOr():
+            return [
+                replace(
+                    inner,
+                    node=operand,
+                    guards=(*place.guards, *(_text(text, o) for o in node.operands[:index])),
+                    fallback=text[operand.end : node.end],
+                    tested=place.tested or index + 1 < len(node.operands),
+                    conditional=place.conditional or index > 0,
+                )
+                for index, operand in enumerate(node.operands)
+            ]
+        case Pipeline():
+            return [replace(inner, node=p, piped=True, scope=(*place.scope, p.start)) for p in node.parts]
+        case Function():
+            within = Place(node=node.body, function=node.name, scope=(node.start,), around=inner.around)
+            return [within]
+        case Compound():
+            return _compound(text, inner, node)
+        case _:
+            return []
+
+
+def _compound(text: bytes, inner: Place, node: Compound) -> list[Place]:
+    condition = b"\n".join(_block_text(text, block) for block in node.conditions)
+    if node.kind == "subshell":
+        inner = replace(inner, scope=(*inner.scope, node.start))
+    places = [
+        place for block in node.conditions for place in _items(text, block, replace(inner, tested=True, guards=()))
+    ]
+    if node.kind == "if":
+        inner = replace(inner, guards=(*inner.guards, condition), conditional=True)
+    elif node.kind == "case":
+        inner = replace(inner, guards=(*inner.guards, text[node.start : node.end]), conditional=True)
+    for block in node.bodies:
+        places += _items(text, block, inner)
+    return sorted(places, key=lambda place: place.node.start)
+
+
+def _items(text: bytes, block: Block, around: Place) -> list[Place]:
+    """The statements of a block; what stands behind ``test && exit 0`` is guarded by it."""
+    guards = around.guards
+    places = []
+    for node, background in block.items:
+        behind = around.background or background
+        places.append(replace(around, node=node, guards=guards, background=behind))
+        if _leaves(text, node):
+            guards = (*guards, _text(text, node))
+    return places
+
+
+def _leaves(text: bytes, node: Node) -> bool:
+    """``CONDITION && exit`` or ``if CONDITION; then ... exit 0; fi``."""
+    if isinstance(node, AndOr):
+        return _ends(text, node.operands[-1])
+    if isinstance(node, Compound) and node.kind == "if" and node.bodies and node.bodies[0].items:
+        return _ends(text, node.bodies[0].items[-1][0])
+    return False
+
+
+def _ends(text: bytes, node: Node) -> bool:
+    if isinstance(node, Compound) and node.kind == "group" and node.bodies[0].items:
+        node = node.bodies[0].items[-1][0]
+    return isinstance(node, Command) and bool(_DONE.fullmatch(_text(text, node).strip()))
+
+
+def _text(text: bytes, node: Node) -> bytes:
+    return text[node.start : max(node.end, node.whole_end)]
+
+
+def _block_text(text: bytes, block: Block) -> bytes:
+    if not block.items:
+        return b""
+    return text[block.items[0][0].start : block.items[-1][0].end]

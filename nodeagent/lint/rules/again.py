@@ -1,0 +1,148 @@
+"""What does harm when it runs a second time: each new commit runs post.sh again on nodes that are up."""
+
+import re
+from collections.abc import Iterator
+
+from nodeagent.evaluate.grammar import Command, Compound, Pipeline, Redirect, Word
+from nodeagent.lint.finding import Finding, Severity, shown
+from nodeagent.lint.program import Call, Place, Program
+from nodeagent.lint.repository import Repository
+from nodeagent.model import Phase
+
+_LOOKS = re.compile(
+    rb"grep|\bawk\b|\bcmp\b|\bdiff\b|readlink|(?:\[|\btest)\s[^\n]*-[edfLhrsx]\b|\bfind\b|case .*\$\(.*cat|stamp|\.done"
+)
+_USERS = re.compile(rb"\bid\b|getent|grep|/etc/(?:passwd|group)")
+_MOUNTS = re.compile(rb"mountpoint|findmnt|/proc/(?:self/)?mount|\bmount\b|grep|(?:\[|\btest)\s[^\n]*-[ed]\b")
+_HARMLESS_APPEND = re.compile(
+    rb'"?(?:/var/log/|/run/|/dev/|/proc/|/sys/|/tmp/|/var/tmp/|&)|.*\.log"?$|"?\$\{?\w*(?:log|out|tmp|temp|null)', re.I
+)
+_ON_NODE = re.compile(rb'["\']?/(?:etc|root|home|boot|usr|opt|var/spool|var/lib|var/cron)/')
+_IGNORED_FAILURE = re.compile(rb"\|\|\s*(?:true|:|echo|logger|printf)\b")
+_ADDRESS = rb"(?:\d+|\$|/(?:\\.|[^/\n])*/I?)"
+_SED_ADDS = re.compile(rb"\s*(?:" + _ADDRESS + rb"(?:," + _ADDRESS + rb")?)?\s*!?\s*[ai](?:\s*\\|\s+\S|[A-Z#])")
+
+
+def append_in_script(repository: Repository) -> Iterator[Finding]:
+    for program in repository.programs:
+        for place in program.places:
+            for target in _appended(place):
+                if not _once(repository, program, place, target):
+                    known = _ON_NODE.match(target.text)
+                    yield program.finding(
+                        "append-in-script",
+                        place.node.start,
+                        f"appends to {shown(target.text)}"
+                        + ("" if not program.entry else ", which the agent cannot do"),
+                        None if known else Severity.WARNING,
+                    )
+
+
+def _appended(place: Place) -> Iterator[Word]:
+    node = place.node
+    redirects: tuple[Redirect, ...] = node.redirects if isinstance(node, Command | Compound) else ()
+    yield from (r.target for r in redirects if r.operator in {">>", "&>>"} and r.target and r.descriptor in {None, 1})
+    if isinstance(node, Command) and node.name == "tee":
+        options = [w for w in node.words[1:] if w.text.startswith(b"-")]
+        if any(w.literal in {"-a", "--append"} for w in options):
+            yield from (w for w in node.words[1:] if not w.text.startswith(b"-"))
+
+
+def _once(repository: Repository, program: Program, place: Place, target: Word) -> bool:
+    if _HARMLESS_APPEND.match(target.text) or program.guarded(place, _LOOKS) or _made_anew(program, place, target):
+        return True
+    if program.entry:
+        native = repository.native[program.file, Phase.APPEND]
+        return place.node.line in native or any(node.line in native for node in place.around)
+    return False
+
+
+def _made_anew(program: Program, place: Place, target: Word) -> bool:
+    """Was the file written, removed or made by mktemp before, in this program?"""
+    name = re.fullmatch(rb'"?\$\{?(\w+)\}?"?', target.text)
+    if name and any(b"mktemp" in value for value in program.assigned(name[1])):
+        return True
+    return _written_before(program, place, target)
+
+
+def _written_before(program: Program, place: Place, target: Word) -> bool:
+    return program.made.get(target.text.strip(b"\"'"), place.node.start) < place.node.start
+
+
+def sed_append(program: Program) -> Iterator[Finding]:
+    for call in program.calls("sed"):
+        if not call.has("i", "--in-place") or program.guarded(call.place, _LOOKS):
+            continue
+        adds = [w for w in call.operands if _SED_ADDS.match(w.text.strip(b"\"'"))]
+        deletes = any(re.search(rb"/d(?:[;'\"}]|$)", w.text) for w in call.words[1:])
+        if adds and not deletes:
+            yield program.finding("sed-append", call.command.start, f"sed -i adds a line: {shown(adds[0].text, 40)}")
+
+
+def crontab_append(program: Program) -> Iterator[Finding]:
+    for call in program.calls("crontab"):
+        pipeline = next((node for node in reversed(call.place.around) if isinstance(node, Pipeline)), None)
+        if pipeline is None or b"-" not in [w.text for w in call.words[1:]]:
+            continue
+        text = program.slice(pipeline)
+        again = re.search(rb"crontab\s+(?:-u\s+\S+\s+)?-l", text)
+        filtered = re.search(rb"grep\s+-\w*v|sort\s+-\w*u|uniq|sed", text)
+        if again and not filtered and not program.guarded(call.place, _LOOKS):
+            yield program.finding("crontab-append", pipeline.start, "adds to the crontab that is there")
+
+
+def firewall_append(program: Program) -> Iterator[Finding]:
+    flushed = -1
+    for call in program.calls("iptables", "ip6tables", "nft"):
+        words = [w.text for w in call.words[1:]]
+        if {b"-F", b"--flush", b"flush"} & set(words):
+            flushed = call.command.start
+        adds = (
+            {b"-A", b"-I", b"--append", b"--insert"} & set(words)
+            if call.name != "nft"
+            else words[:2] == [b"add", b"rule"]
+        )
+        if adds and flushed < 0 and not program.guarded(call.place, re.compile(rb"\s-C\b|--check|grep|iptables|nft")):
+            yield program.finding("firewall-append", call.command.start, f"{call.name} adds a rule")
+
+
+def ln_sfn(repository: Repository) -> Iterator[Finding]:
+    for program in repository.programs:
+        for call in program.calls("ln"):
+            if call.has("s", "--symbolic") and not program.guarded(call.place, _LOOKS) and _leaves_link(program, call):
+                yield program.finding("ln-sfn", call.command.start, f"{shown(program.slice(call.command))}")
+
+
+def _leaves_link(program: Program, call: Call) -> bool:
+    operands = call.operands
+    if not operands or _written_before(program, call.place, operands[-1]):
+        return False
+    if not call.has("f", "--force"):
+        return True
+    if call.has("nT", "--no-dereference", "--no-target-directory") or len(operands) != 2:
+        return False
+    source = operands[0].text.strip(b"\"'")
+    made = (w.text.strip(b"\"'/") for c in program.calls("mkdir") for w in c.operands)
+    return source.endswith(b"/") or (source.strip(b"/") in made and not operands[1].text.endswith(b"/"))
+
+
+def mount_unguarded(program: Program) -> Iterator[Finding]:
+    for call in program.calls("mount"):
+        options = b" ".join(w.text for w in call.words)
+        if len(call.operands) < 2 or call.has("a", "--all") or re.search(rb"remount|--make-|--move|-M\b", options):
+            continue
+        if not program.guarded(call.place, _MOUNTS) and not _unmounted_before(program, call):
+            yield program.finding("mount-unguarded", call.command.start, f"{shown(program.slice(call.command))}")
+
+
+def _unmounted_before(program: Program, call: Call) -> bool:
+    return any(other.command.start < call.command.start for other in program.calls("umount"))
+
+
+def user_unguarded(program: Program) -> Iterator[Finding]:
+    for call in program.calls("useradd", "groupadd", "adduser", "addgroup"):
+        if call.name == "groupadd" and call.has("f", "--force"):
+            continue
+        if program.guarded(call.place, _USERS) or _IGNORED_FAILURE.match(call.place.fallback.strip()):
+            continue
+        yield program.finding("user-unguarded", call.command.start, f"{shown(program.slice(call.command))}")

@@ -1,0 +1,95 @@
+"""Whether the shell and the agent understand a program, and its annotations."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from nodeagent.evaluate.interpreter import interpreter
+from nodeagent.lint.annotations import Annotation
+from nodeagent.lint.catalogue import RULES
+from nodeagent.lint.finding import Finding, Severity, shown
+from nodeagent.lint.program import Program
+from nodeagent.lint.repository import ENTRY, Repository
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What ``SHELL -n`` said: ``line`` is None if it accepts the program, and 0 if it does not name the line."""
+
+    shell: str
+    line: int | None
+    message: str = ""
+
+
+Syntax = Callable[[str, str], Sequence[Verdict]]
+"""Ask the shells that a program may get (by its file, and the name in its first line); empty if there is none."""
+
+
+def unparsable(repository: Repository, syntax: Syntax) -> Iterator[Finding]:
+    programs = repository.programs  # which finds what cannot be read
+    for file in repository.unread:
+        program = Program(file=file, text=b"", entry=False)
+        yield program.finding("unparsable", 0, "it cannot be read, or is longer than 1 MiB")
+    for program in programs:
+        if program.shell and program.text.strip():
+            yield from _refused(program, syntax(program.file, program.shell))
+
+
+def _refused(program: Program, verdicts: Sequence[Verdict]) -> Iterator[Finding]:
+    refusing = [verdict for verdict in verdicts if verdict.line is not None]
+    if refusing:
+        first = refusing[0]
+        at = _offset(program.text, first.line or 1)
+        said = f"{first.shell} -n refuses it" + (f": {shown(first.message)}" if first.message else "")
+        if len(refusing) < len(verdicts):
+            taking = ", ".join(v.shell for v in verdicts if v.line is None)
+            what = f"{said}; {taking} takes it, so all depends on what the node's /bin/sh is"
+            yield program.finding("unparsable", at, what, Severity.WARNING)
+        else:
+            yield program.finding("unparsable", at, said)
+    elif program.script.error_line is not None and (program.entry or not verdicts):
+        at = _offset(program.text, program.script.error_line)
+        severity = Severity.WARNING if verdicts else None
+        yield program.finding("unparsable", at, "the agent's grammar does not understand this line", severity)
+
+
+def _offset(text: bytes, line: int) -> int:
+    at = 0
+    for _ in range(line - 1):
+        found = text.find(b"\n", at)
+        if found < 0:
+            break
+        at = found + 1
+    return at
+
+
+def run_whole(repository: Repository) -> Iterator[Finding]:
+    for program in repository.entries:
+        if program.file != ENTRY or not program.has_interpreter or not program.text.strip():
+            continue
+        if not interpreter(program.text.replace(b"\r\n", b"\n")).native:
+            first = program.text.split(b"\n", 1)[0]
+            yield program.finding("run-whole", 0, f"{shown(first, 40)} is not a plain shell")
+        elif program.script.error_line is None and (reason := repository.instrumented[program.file].whole):
+            word = reason.split()[-1].encode()
+            match = re.search(re.escape(word), program.text)
+            yield program.finding("run-whole", match.start() if match else 0, shown(reason))
+
+
+def annotation_words(repository: Repository) -> Iterator[Finding]:
+    for program in repository.programs:
+        for annotation in program.annotations:
+            wrong = next(annotation.wrong(), None)
+            if wrong is not None or not annotation.words:
+                word = shown(wrong or "", 40)
+                severity = None if program.entry else Severity.WARNING
+                yield program.finding("unknown-annotation", annotation.start, f"'{word}' is no annotation", severity)
+            elif unknown := sorted(annotation.ignored - RULES.keys()):
+                what = f"ignore={shown(unknown[0], 40)} names no id of lint"
+                yield program.finding("unknown-annotation", annotation.start, what, Severity.WARNING)
+            elif not program.entry and _instructs(annotation):
+                yield program.finding("annotation-unread", annotation.start, "an annotation in a script")
+
+
+def _instructs(annotation: Annotation) -> bool:
+    return bool(annotation.names - {"ignore"})

@@ -1,0 +1,306 @@
+"""Each rule has a hit and near misses: what looks alike and is right."""
+
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from nodeagent.lint.catalogue import RULES
+from nodeagent.lint.finding import Finding, Severity
+
+Lint = Callable[..., list[Finding]]
+
+SH = "#!/bin/sh\n"
+COPY = 'COPY() {\n  mkdir -p "$(dirname "$2")"\n  rsync -av "$1" "$2"\n}\n'
+RUN = 'RUN() {\n  logger -t postscripts "$*"\n  "$@"\n}\n'
+TOP = 'TOP=$(dirname "$(realpath "$0")")\ncd "$TOP/files" || exit 1\n'
+KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQ\n"
+LOCKED = (
+    "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAACmFlczI1Ni1jdHI\n-----END OPENSSH PRIVATE KEY-----\n"
+)
+
+Files = Mapping[str, str | bytes]
+
+
+def post(text: str, **more: str) -> Files:
+    return {"post.sh": SH + text, **{name.replace("__", "/"): content for name, content in more.items()}}
+
+
+def script(text: str, call: str = "RUN job\n", first: str = SH) -> Files:
+    """A postscript that post.sh runs."""
+    return {"post.sh": f'{SH}{RUN}PATH="$PWD/postscripts:$PATH"\n{call}', "postscripts/job": first + text}
+
+
+def copied(path: str, content: str, then: str = "") -> Files:
+    """A file that post.sh copies to /etc/x/NAME."""
+    name = path.rsplit("/", 1)[-1]
+    return {"post.sh": f"{SH}{COPY}{TOP}COPY ./{path} /etc/x/{name}\n{then}", f"files/{path}": content}
+
+
+HITS: list[tuple[str, Files]] = [
+    ("append-in-script", script("echo a b nfs >>/etc/fstab\n")),
+    ("append-in-script", script("echo a b nfs | tee -a /etc/fstab\n")),
+    ("append-in-script", script("cat <<END >>/etc/hosts\na\nEND\n")),
+    ("append-in-script", script("{ echo a; echo b; } >>/etc/hosts\n")),
+    ("append-in-script", script('if [ "$1" = compute ]; then\n  echo a >>/etc/hosts\nfi\n')),
+    ("append-in-script", script('for h in a b; do echo "$h" >>/etc/hosts; done\n')),
+    ("append-in-script", script('echo a >>"$TARGET"\n')),
+    ("append-in-script", post("getent hosts a | sort >>/etc/hosts\n")),
+    ("sed-append", script("sed -i '$a PermitRootLogin no' /etc/ssh/sshd_config\n")),
+    ("sed-append", script("sed -i '/^Host/a\\  User root' /etc/ssh/ssh_config\n")),
+    ("sed-append", script("sed -i '1i # ours' /etc/x\n")),
+    ("crontab-append", script('(crontab -l; echo "* * * * * x") | crontab -\n')),
+    ("firewall-append", script("iptables -A INPUT -p tcp --dport 22 -j ACCEPT\n")),
+    ("firewall-append", script("nft add rule inet filter input tcp dport 22 accept\n")),
+    ("ln-sfn", script("ln -s /mnt/a /opt/a\n")),
+    ("ln-sfn", post("ln -s /mnt/a /opt/a || true\n")),
+    ("ln-sfn", post(RUN + "RUN ln -s /mnt/a /opt/a\n")),
+    ("ln-sfn", script("mkdir -p /mnt/a\nln -sf /mnt/a /opt/a\n")),
+    ("ln-sfn", script("ln -sf /mnt/a/ /opt/a\n")),
+    ("mount-unguarded", script("mount -t tmpfs tmpfs /scratch\n")),
+    ("mount-unguarded", script("mount --bind /a /b || exit 1\n")),
+    ("user-unguarded", script("useradd -r slurm\n")),
+    ("user-unguarded", script("groupadd -g 64030 slurm\n")),
+    ("rm-rf-ungated", script("rm -rf /scratch/*\n")),
+    ("rm-rf-ungated", script("rm -rf /tmp/*\n")),
+    ("rm-rf-ungated", script("rm -fr /local/scratch\n")),
+    ("rm-rf-ungated", script('rm -rf "$DIR"/*\n')),
+    ("rm-rf-ungated", script('rm -rf "/scratch/$USER"\n')),
+    ("rm-rf-ungated", script("rm -rf /data/*\n")),
+    ("rm-rf-ungated", script("S=/scratch\nrm -rf $S/*\n")),
+    ("rm-rf-ungated", script('cd "$1"; rm -r --force ./*\n')),
+    ("rm-rf-ungated", script("rm -rf /scratch/*\n", "RUN job # nodeagent: idle\n")),
+    ("chmod-here", post("chmod -R g-rwx,o-rwx .\n")),
+    ("chmod-here", script("chown -R root:root ./\n")),
+    ("restart-without-on", post("systemctl restart sshd\n")),
+    ("restart-without-on", post("if [ -e /usr/sbin/sshd ]; then systemctl reload sshd; fi\n")),
+    ("restart-without-on", script("service munge restart\n")),
+    ("restart-without-on", script("systemctl restart --no-block a b\n", "RUN job # nodeagent: timeout=5m\n")),
+    ("reboot-ungated", script("reboot\n")),
+    ("reboot-ungated", post("systemctl reboot # nodeagent: boot\n")),
+    ("endless-loop", script("while ! id slurm; do sleep 1; done\n")),
+    ("endless-loop", post("until mountpoint -q /x; do\n  echo waiting\n  sleep 5\ndone\n")),
+    ("endless-loop", script("while [ ! -e /x ]; do sleep 1; done\n")),
+    ("endless-loop", script("while true; do x; sleep 1; done\n")),
+    ("endless-loop", script("until [ -e /x ]; do :; done\n")),
+    ("cd-subshell-exit", post('cd /x || (echo "cd failed" && exit 1)\n./a\n')),
+    ("cd-subshell-exit", post("cd /x || (echo failed; exit 1)\n./a\n")),
+    ("exit-in-subshell", script("make-it || (echo failed; exit 1)\nother\n")),
+    ("exit-in-subshell", script("[ -e /x ] || ( exit 1 )\nother\n")),
+    ("exit-in-subshell", script("ls | while read f; do check $f || exit 1; done\nother\n")),
+    ("secret-mode", copied("munge.key", "x" * 32)),
+    ("secret-mode", copied("munge.key", "x" * 32, "chmod 644 /etc/x/munge.key\n")),
+    ("secret-mode", copied("munge.key", "x" * 32, "chmod 400 /etc/y/munge.key\n")),
+    ("secret-mode", copied("a/host", KEY)),
+    ("secret-mode", {"post.sh": SH + COPY + TOP + "COPY ./ssh/ /etc/ssh/\n", "files/ssh/ssh_host_rsa_key": "x"}),
+    ("secret-mode", {"post.sh": SH + TOP + "cp sssd/sssd.conf /etc/sssd/\n", "files/sssd/sssd.conf": "[sssd]\n"}),
+    ("secret-mode", {"post.sh": SH + TOP + "chmod 600 /etc/a.key\nrsync -a a.key /etc/a.key\n", "files/a.key": "x"}),
+    ("secret-in-clear", {**post("true\n"), "files/ssh/id": KEY}),
+    ("secret-in-clear", post("PASSWORD=hunter22\n")),
+    ("secret-in-clear", post("echo root:hunter22 | chpasswd\n")),
+    ("secret-in-clear", script("curl -u admin:hunter22 https://x/y\n")),
+    ("secret-in-clear", {**post("true\n"), "files/sssd.conf": "[d]\nldap_default_authtok = hunter22\n"}),
+    ("secret-in-clear", {**post("true\n"), "files/slurmdbd.conf": "StoragePass=hunter22\n"}),
+    ("traced-secret", script('curl -d "$PASSWORD" https://x\n', first="#!/bin/bash -ex\n")),
+    ("traced-secret", post("set -x\nopenssl enc -d -pass pass:$KEY -in a\n")),
+    ("host-key-unchecked", script("ssh -o StrictHostKeyChecking=no a b\n")),
+    ("host-key-unchecked", script("curl -sk https://a/b\n")),
+    ("host-key-unchecked", script("ssh-keyscan a >>/root/.ssh/known_hosts\n")),
+    ("no-shebang", {"post.sh": "echo a\n"}),
+    ("no-shebang", script("echo a\n", first="")),
+    ("crlf", {"post.sh": "#!/bin/sh\r\necho a\r\n"}),
+    ("crlf", script("echo a\r\n")),
+    ("missing-source", post(COPY + TOP + "COPY ./a /etc/a\n")),
+    ("missing-source", post(COPY + "COPY files/a /etc/a\n")),
+    ("missing-source", post("cat ./files/hosts >>/etc/hosts\n")),
+    ("missing-source", post('. "$(dirname "$0")/lib.sh"\n')),
+    ("missing-source", {**script("true\n"), **post(RUN + "RUN jib\n")}),
+    ("missing-source", post(RUN + "RUN ./postscripts/job\n")),
+    ("missing-source", post("(cd files && rsync -a a /etc/a)\n")),
+    ("missing-source", post(COPY + "COPY /configs/files/a /etc/a\n")),
+    ("placeholder-copied", {**post(COPY + TOP + "COPY ./certs/ /etc/certs/\n"), "files/certs/.gitkeep": ""}),
+    ("dirty-checkout", script("true\n", "chmod +x postscripts/*\nRUN job\n")),
+    ("run-whole", post("alias ll=ls\nll\n")),
+    ("run-whole", {"post.sh": "#!/usr/bin/python3\nprint()\n"}),
+    ("copy-not-native", {**post(COPY + "COPY files/a /etc/a | cat\n"), "files/a": ""}),
+    ("copy-not-native", {**post(COPY + "COPY files/a /etc/a &\nwait\n"), "files/a": ""}),
+    (
+        "copy-not-native",
+        {**post('PUT() {\n  if rsync -a "$1" "$2"; then echo ok; fi\n}\nPUT files/a /etc/a\n'), "files/a": ""},
+    ),
+    ("unknown-annotation", post("x # nodeagent: onn=/etc\n")),
+    ("unknown-annotation", post("x # nodeagent: boot, idle\n")),
+    ("unknown-annotation", post("x # nodeagent: on=etc/x\n")),
+    ("unknown-annotation", post("x # nodeagent: mode=0999\n")),
+    ("unknown-annotation", post("x # nodeagent: prune=yes\n")),
+    ("unknown-annotation", post("x # nodeagent:\n")),
+    ("unknown-annotation", post("x # nodeagent: ignore=no-such-id\n")),
+    ("annotation-unread", script("systemctl restart x # nodeagent: on=/etc/x\n")),
+    ("unparsable", post("if true; then\n")),
+]
+
+NEAR_MISSES: list[tuple[str, Files]] = [
+    ("append-in-script", post("echo a >>/etc/hosts\ncat f | tee -a /etc/x\n")),
+    ("append-in-script", script("echo a >>/var/log/x\necho b >>/dev/null\ndate >>/tmp/x\n")),
+    ("append-in-script", script("grep -q a /etc/fstab || echo a >>/etc/fstab\n")),
+    ("append-in-script", script("if ! grep -q a /etc/fstab; then echo a >>/etc/fstab; fi\n")),
+    ("append-in-script", script("grep -q a /etc/fstab && exit 0\necho a >>/etc/fstab\n")),
+    ("append-in-script", script("add() {\n  echo $1 >>/etc/hosts\n}\ngrep -q a /etc/hosts || add a\n")),
+    ("append-in-script", script("echo a >/etc/x\necho b >>/etc/x\n")),
+    ("append-in-script", script('T=$(mktemp)\necho b >>"$T"\n')),
+    ("append-in-script", script("cp /etc/base /etc/x\necho b >>/etc/x\n")),
+    ("append-in-script", script('echo a >>"$LOGFILE" 2>&1\n')),
+    ("append-in-script", script("x 2>>/etc/err\n")),
+    ("append-in-script", script("sed -i '/ours/d' /etc/x\necho ours >>/etc/x\n")),
+    ("sed-append", script("sed -i 's/a/b/' /etc/x\nsed -i '/a/d' /etc/x\n")),
+    ("sed-append", script("sed -i '/^a/c a b' /etc/x\n")),
+    ("sed-append", script("grep -q x /etc/x || sed -i '$a x' /etc/x\n")),
+    ("sed-append", script("sed '$a x' /etc/x >/etc/y\n")),
+    ("sed-append", script("sed -i 's/^a .*/a c d/' /etc/x\n")),
+    ("sed-append", script("sed -i -e 's/#Port 22/Port 22/' -e 's/ i x/ a y/' /etc/x\n")),
+    ("crontab-append", script("crontab /etc/site.cron\n(crontab -l | grep -v x; echo x) | crontab -\n")),
+    ("firewall-append", script("iptables -F\niptables -A INPUT -j ACCEPT\n")),
+    ("firewall-append", script("iptables -C INPUT -j ACCEPT || iptables -A INPUT -j ACCEPT\n")),
+    ("ln-sfn", script("ln -sfn /mnt/a /opt/a\nln -snf /mnt/a /opt/b\nln --symbolic --force -T /a /b\n")),
+    ("ln-sfn", script("ln -sf /usr/share/zoneinfo/UTC /etc/localtime\nln /a /b\n")),
+    ("ln-sfn", script("[ -L /opt/a ] || ln -s /mnt/a /opt/a\nrm -f /opt/b\nln -s /mnt/b /opt/b\n")),
+    ("mount-unguarded", script("mount -a\nmount -o remount,rw /\nmount /x\nmountpoint -q /y || mount a /y\n")),
+    ("mount-unguarded", script("if ! grep -q /y /proc/mounts; then\n  mount a /y\nfi\numount /z; mount a /z\n")),
+    ("user-unguarded", script("id slurm >/dev/null 2>&1 || useradd slurm\ngroupadd -f x\nuseradd y || true\n")),
+    ("user-unguarded", script("if ! getent passwd x; then useradd x; fi\n")),
+    ("rm-rf-ungated", script("rm -rf /tmp/installer /var/cache/x /etc/x.d\nrm -f /scratch/x\nrm -r /scratch/y\n")),
+    ("rm-rf-ungated", script('T=$(mktemp -d)\nrm -rf "$T"\nrm -rf "${X:?}/y"\n')),
+    ("rm-rf-ungated", script("rm -rf /scratch/*\n", "RUN job # nodeagent: boot\n")),
+    ("rm-rf-ungated", post("# nodeagent: boot\nrm -rf /scratch/*\n")),
+    ("rm-rf-ungated", script("if [ ! -e /run/cleaned ]; then rm -rf /scratch/*; fi\n")),
+    ("rm-rf-ungated", script("D=/opt/old\nrm -rf $D\n")),
+    ("rm-rf-ungated", script("rm -rf /tmp/build.$$ /opt/tool-$V /opt/old/* /tmp/${X:?}\n")),
+    ("chmod-here", script("chmod -R go= /root/.ssh\nchmod 600 *\n")),
+    (
+        "restart-without-on",
+        post("systemctl restart sshd # nodeagent: on=/etc/ssh\n# nodeagent: idle\nservice x reload\n"),
+    ),
+    ("restart-without-on", post("cmp -s a b || systemctl restart sshd\nsystemctl start x\nsystemctl daemon-reload\n")),
+    ("restart-without-on", script("systemctl restart x\n", "RUN job # nodeagent: on=/etc/x\n")),
+    ("restart-without-on", script('echo "systemctl restart x"\ncat <<END >/etc/x\nsystemctl restart x\nEND\n')),
+    ("reboot-ungated", script("if [ -e /run/reboot-needed ]; then reboot; fi\nshutdown -c\nsystemctl status x\n")),
+    ("endless-loop", script("n=0\nwhile ! id a && [ $n -lt 9 ]; do n=$((n+1)); sleep 1; done\n")),
+    ("endless-loop", script("while ! id a; do sleep 1; [ $((n+=1)) -gt 9 ] && break; done\n")),
+    ("endless-loop", script("while read -r l; do sleep 1; done <f\nwhile [ $# -gt 0 ]; do shift; done\n")),
+    ("endless-loop", script("(while true; do sleep 1; done) &\nfor i in 1 2; do sleep 1; done\n")),
+    ("endless-loop", script("until timeout 9 x; do sleep 1; exit 1; done\nwhile [ $n -gt 0 ]; do n=$((n-1)); done\n")),
+    ("cd-subshell-exit", post("cd /x || { echo failed; exit 1; }\ncd /y || exit 1\n")),
+    ("cd-subshell-exit", post("set -e\ncd /x || (echo failed; exit 1)\nx\n")),
+    ("exit-in-subshell", script("x || { exit 1; }\n(cd /a && x)\n(x; exit 1) || y\nx || (a; exit 0)\nz\n")),
+    ("exit-in-subshell", script("x || (echo; exit 1)\n")),
+    ("exit-in-subshell", script("ls | while read f; do exit 1; done || exit 1\nx\n")),
+    ("secret-mode", copied("munge.key", "x" * 32, "chmod 400 /etc/x/munge.key\n")),
+    ("secret-mode", copied("munge.key", "x" * 32, "chmod -R go-rwx /etc/x\n")),
+    ("secret-mode", copied("munge.key", "x" * 32, "find /etc/x -type f -exec chmod 600 {} \\;\n")),
+    ("secret-mode", copied("munge.key", "x" * 32, "D=/etc/x\nchmod 600 $D/*\n")),
+    ("secret-mode", copied("munge.key", "x" * 32, "chmod 600 ${D}/munge.key\n")),
+    ("secret-mode", copied("id_rsa.pub", "ssh-rsa AAAA\n")),
+    ("secret-mode", copied("ca.pem", "-----BEGIN CERTIFICATE-----\n")),
+    ("secret-mode", copied("repo.gpg.key", "-----BEGIN PGP PUBLIC KEY BLOCK-----\n")),
+    ("secret-mode", {**copied("a", ""), "files/munge.key": "not copied"}),
+    (
+        "secret-mode",
+        {
+            "post.sh": SH + COPY + TOP + "# nodeagent: mode=0400 owner=munge\nCOPY munge.key /etc/munge/munge.key\n",
+            "files/munge.key": "x",
+        },
+    ),
+    (
+        "secret-mode",
+        {
+            "post.sh": f"{SH}{COPY}{RUN}{TOP}COPY munge.key /etc/munge/munge.key\nRUN job\n",
+            "files/munge.key": "x",
+            "postscripts/job": SH + "chmod 0400 /etc/munge/munge.key\n",
+        },
+    ),
+    ("secret-in-clear", {**post("true\n"), "files/ssh/id": LOCKED, "files/ssh/id.pub": "ssh-rsa AAAA"}),
+    ("secret-in-clear", post('PASSWORD=$(cat /run/p)\nTOKEN="$1"\n# PASSWORD=hunter22\nPASSWORD_FILE=/run/p\n')),
+    (
+        "secret-in-clear",
+        {**post("true\n"), "files/sshd_config": "PasswordAuthentication no\nPermitEmptyPasswords no\n"},
+    ),
+    ("secret-in-clear", {**post("true\n"), "files/nsswitch.conf": "passwd: files sss\nshadow: files\n"}),
+    ("secret-in-clear", {**post("true\n"), "files/pw.conf": "password = CHANGEME\npassword = <yours>\n"}),
+    ("traced-secret", script("echo hello\n", first="#!/bin/bash -ex\n")),
+    ("traced-secret", script('curl -d "$PASSWORD" https://x\n')),
+    ("host-key-unchecked", script("ssh -o StrictHostKeyChecking=yes a b\ncurl -sf https://a\n# curl -k\n")),
+    ("no-shebang", {**script("true\n"), "postscripts/tool": b"\x7fELF\x02\0"}),
+    ("crlf", {**post("printf 'a\\r\\n'\n"), "files/dos.txt": "a\r\nb\r\n"}),
+    ("missing-source", {**post(COPY + TOP + "COPY ./a /etc/a\nCOPY ./$X /etc/x\nCOPY /usr/a /etc/b\n"), "files/a": ""}),
+    ("missing-source", post(COPY + TOP + "[ -e ./a ] && COPY ./a /etc/a\nif [ -f b ]; then COPY b /etc/b; fi\n")),
+    ("missing-source", {**script("true\n"), **post(RUN + "RUN systemctl start x\nRUN job\nRUN $X\n")}),
+    ("missing-source", post(COPY + 'cd "$1" || exit 1\nCOPY ./a /etc/a\n')),
+    ("missing-source", {**post(COPY + TOP + "COPY ./d/*.conf /etc/d/\nCOPY d /etc\n"), "files/d/x.conf": ""}),
+    ("missing-source", post("cat /etc/os-release\nhostname >./me\ncat ./me >>/etc/x\n")),
+    (
+        "placeholder-copied",
+        {**post(COPY + TOP + "COPY ./certs/a /etc/a\n"), "files/certs/.gitkeep": "", "files/certs/a": ""},
+    ),
+    ("placeholder-copied", {**post(TOP + "rsync -a --exclude=.gitkeep c/ /etc/c/\n"), "files/c/.gitkeep": ""}),
+    ("dirty-checkout", post("chmod +x /usr/local/bin/x\nchmod 600 /root/.ssh/*\n")),
+    ("run-whole", post("x\n# alias\n")),
+    ("run-whole", {"post.sh": "#!/usr/bin/env bash\nx\n"}),
+    ("copy-not-native", {**post(COPY + "COPY files/a /etc/a\nif true; then COPY files/a /etc/b; fi\n"), "files/a": ""}),
+    (
+        "unknown-annotation",
+        post(
+            "x # nodeagent: on=/etc/a,/etc/b idle retry=2 timeout=5m\n# nodeagent: boot anytime\ny\n"
+            "# nodeagent: mode=0400 owner=a:b prune=no always\n# nodeagent is a daemon\nz # nodeagent: ignore=ln-sfn\n"
+        ),
+    ),
+    ("unknown-annotation", post("cat <<END >/etc/x\n# nodeagent: not an annotation\nEND\n")),
+    ("annotation-unread", script("ln -s a b # nodeagent: ignore=ln-sfn\n")),
+    ("unparsable", post("if true; then x; fi\n")),
+    (
+        "unparsable",
+        {**post("x\n"), "postscripts/py": "#!/usr/bin/python3\nif x:\n  y()\n", "postscripts/e": b"\x7fELF\0"},
+    ),
+]
+
+
+def ids(findings: list[Finding]) -> list[str]:
+    return [finding.id for finding in findings]
+
+
+def named(cases: list[tuple[str, Files]]) -> list[str]:
+    return [f"{id_}-{n}" for n, (id_, _) in enumerate(cases)]
+
+
+@pytest.mark.parametrize(("id_", "files"), HITS, ids=named(HITS))
+def test_the_rule_finds_it(linted: Lint, id_: str, files: Files) -> None:
+    assert id_ in ids(linted(files))
+
+
+@pytest.mark.parametrize(("id_", "files"), NEAR_MISSES, ids=named(NEAR_MISSES))
+def test_the_rule_leaves_alone_what_only_looks_alike(linted: Lint, id_: str, files: Files) -> None:
+    assert [finding for finding in linted(files) if finding.id == id_] == []
+
+
+@pytest.mark.parametrize("name", ["post.sh", "postscripts/job"])
+def test_a_program_that_is_run_and_lacks_the_execute_bit_is_found(linted: Lint, name: str) -> None:
+    files = script("true\n")
+    assert "not-executable" not in ids(linted(files))
+    (finding,) = [f for f in linted(files, plain=[name]) if f.id == "not-executable"]
+    assert (finding.file, finding.severity) == (name, Severity.ERROR)
+    assert name in finding.fix
+
+
+def test_a_chmod_in_post_sh_makes_a_missing_execute_bit_a_warning(linted: Lint) -> None:
+    files = script("true\n", "chmod +x postscripts/*\nRUN job\n")
+    (finding,) = [f for f in linted(files, plain=["postscripts/job"]) if f.id == "not-executable"]
+    assert finding.severity is Severity.WARNING
+
+
+@pytest.mark.parametrize("call", ["sh postscripts/job\n", "true\n"])
+def test_a_program_that_needs_no_execute_bit_is_left_alone(linted: Lint, call: str) -> None:
+    assert "not-executable" not in ids(linted(script("true\n", call), plain=["postscripts/job"]))
+
+
+def test_every_rule_has_a_hit_and_a_near_miss() -> None:
+    own_tests = {"not-executable"}
+    assert {id_ for id_, _ in HITS} | own_tests == set(RULES)
+    assert {id_ for id_, _ in NEAR_MISSES} | own_tests == set(RULES)

@@ -1,0 +1,65 @@
+import pytest
+
+from nodeagent.lint.annotations import annotations
+
+from .conftest import Lint
+
+LINK = "ln -s /a /opt/a"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{LINK} # nodeagent: ignore=ln-sfn\n",
+        f"# nodeagent: ignore=ln-sfn\n{LINK}\n",
+        f"{LINK} # nodeagent: idle ignore=crlf,ln-sfn\n",
+        f"if x; then\n  # nodeagent: ignore=ln-sfn\n  {LINK}\nfi\n",
+    ],
+)
+def test_a_comment_on_the_line_or_alone_above_silences(linted: Lint, text: str) -> None:
+    assert linted({"post.sh": "#!/bin/sh\n" + text}) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{LINK} # nodeagent: ignore=crlf\n",
+        f"x # nodeagent: ignore=ln-sfn\n{LINK}\n",
+        f"# nodeagent: ignore=ln-sfn\n\n{LINK}\n",
+        f"{LINK}\n# nodeagent: ignore=ln-sfn\n",
+    ],
+)
+def test_a_comment_anywhere_else_does_not_silence(linted: Lint, text: str) -> None:
+    assert [finding.id for finding in linted({"post.sh": "#!/bin/sh\n" + text})] == ["ln-sfn"]
+
+
+def test_what_is_said_of_a_whole_file_is_silenced_on_its_second_line(linted: Lint) -> None:
+    files = {"post.sh": "#!/bin/sh\n# nodeagent: ignore=not-executable\nx\n"}
+    assert linted(files, plain=["post.sh"]) == []
+
+
+def test_a_program_that_does_not_parse_can_silence_too(linted: Lint) -> None:
+    assert linted({"post.sh": "#!/bin/sh\nif true; then # nodeagent: ignore=unparsable\n"}) == []
+
+
+def test_a_data_file_can_silence_too(linted: Lint) -> None:
+    files = {"post.sh": "#!/bin/sh\n", "files/a.conf": "# nodeagent: ignore=secret-in-clear\npassword = hunter22\n"}
+    assert linted(files) == []
+
+
+@pytest.mark.parametrize("word", ["on=/a", "on=/a,/b/c", "boot", "always", "idle", "anytime", "retry=3", "timeout=5m"])
+def test_the_words_of_the_language_are_right(word: str) -> None:
+    (found,) = annotations(b"x # nodeagent: " + word.encode(), None)
+    assert list(found.wrong()) == []
+
+
+@pytest.mark.parametrize("word", ["mode=0400", "owner=munge:munge", "owner=root", "prune=no", "ignore=a,b"])
+def test_the_words_about_files_are_right(word: str) -> None:
+    (found,) = annotations(b"x # nodeagent: " + word.encode(), None)
+    assert list(found.wrong()) == []
+
+
+@pytest.mark.parametrize("word", ["on", "on=", "on=a", "boot=1", "retry=-1", "timeout=x", "mode=rw", "prune=yes", "x"])
+def test_any_other_word_is_wrong(word: str) -> None:
+    (found,) = annotations(b"x # nodeagent: " + word.encode(), None)
+    assert list(found.wrong()) == [word]
