@@ -15,7 +15,8 @@
 ``row`` names the construct and whether the case is a ``hit`` of it or a ``near`` miss. Left of ``|`` stand the phases
 of the steps that the agent tells of that line, none where the shell does it; ``EXECUTE*`` is a step that runs at
 every apply, since its status is used or its tree is new. Relative paths are the repository's, others the starting
-tree's. After a path: mode, ``UID:GID``, ``-> TARGET`` for a link, ``escaped`` for content with Python's backslash escapes, ``open`` for content whose last line has no end; a ``/`` behind it makes a directory.
+tree's. After a path: mode, ``UID:GID``, ``-> TARGET`` for a link, ``escaped`` for content with Python's backslash
+escapes, ``open`` for content whose last line has no end; a ``/`` behind it makes a directory.
 
 Other keys: ``shells: bash`` (only that one), ``shells: own`` (the first line is left as it is); ``args`` of post.sh;
 ``differs: NAME PATH`` for a difference that is permitted; ``whole: REASON`` for a program that runs as one step.
@@ -94,6 +95,8 @@ def load(path: Path) -> Case:
     row, _, kind = keys["row"].partition(", ")
     if kind not in {"hit", "near"} or b"post.sh" not in files:
         raise ValueError(f"{path}: it needs `row: NAME, hit` or `near`, and a post.sh")
+    if "whole" in keys:
+        expected.add((1, "EXECUTE"))
     return Case(
         name=str(path.relative_to(CASES).with_suffix("")),
         says=says,

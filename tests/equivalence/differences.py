@@ -29,7 +29,9 @@ class Permitted:
 def _without_rsync(lines: list[str]) -> list[str]:
     text = "".join(f"{line}\n" for line in lines)
     text = re.sub(r"^sending incremental file list\n(?:.*\n)*?total size is .*\n", "", text, flags=re.M)
-    text = re.sub(r"^created directory .*\n|^rsync(?: error)?: .*\n", "", text, flags=re.M)
+    text = re.sub(
+        r"^created directory .*\n|^rsync(?: error)?: .*\n|^ERROR: destination must .*\n", "", text, flags=re.M
+    )
     return text.splitlines()
 
 

@@ -338,7 +338,9 @@ def _end_the_rest() -> None:
 
 def _plain(args: Sequence[str]) -> Left:
     with open(SCRIPT, "rb") as file:
-        argv = [SCRIPT, *args] if file.read(2) == b"#!" else ["/bin/sh", SCRIPT, *args]
+        first = file.readline().removesuffix(b"\n").split(b" ")
+    known = first[0].startswith(b"#!/") and os.path.exists(first[0][2:])
+    argv = [SCRIPT, *args] if known else ["/bin/sh", SCRIPT, *args]
     read, write = os.pipe()
     process = subprocess.Popen(
         argv, cwd=REPOSITORY, env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=write, stderr=write, umask=0o022
