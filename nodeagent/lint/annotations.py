@@ -16,7 +16,6 @@ _WORDS = {
     "ignore": re.compile(r"[\w-]+(,[\w-]+)*"),
 }
 _FLAGS = frozenset({"boot", "always", "idle", "anytime"})
-KNOWN = (*(f"{name}=" if name != "prune" else "prune=no" for name in _WORDS), *sorted(_FLAGS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

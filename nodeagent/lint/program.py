@@ -3,7 +3,7 @@
 import bisect
 import contextlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -78,6 +78,7 @@ class Program:
     text: bytes
     entry: bool
     run: bool = False
+    sourced: Mapping[str, bytes] = field(default_factory=dict)  # functions that other files define for it
     script: Script = field(init=False)
 
     def __post_init__(self) -> None:
@@ -164,7 +165,12 @@ class Program:
     @cached_property
     def runners(self) -> frozenset[str]:
         """The functions that run what they are given."""
-        return frozenset(name for name, (_, text) in self.functions.items() if b'"$@"' in text or b'"${@}"' in text)
+        return frozenset(name for name, text in self.bodies.items() if b'"$@"' in text or b'"${@}"' in text)
+
+    @cached_property
+    def bodies(self) -> dict[str, bytes]:
+        """The text of each function that it may call."""
+        return {**self.sourced, **{name: text for name, (_, text) in self.functions.items()}}
 
     def slice(self, node: Node) -> bytes:
         return self.text[node.start : max(node.end, node.whole_end)]
@@ -195,12 +201,18 @@ class Program:
                 given.add(name)
         return values
 
-    def assigned(self, name: bytes) -> Iterator[bytes]:
+    def assigned(self, name: bytes) -> list[bytes]:
         """What is assigned to a variable, as it is written."""
+        return self._assignments.get(name, [])
+
+    @cached_property
+    def _assignments(self) -> dict[bytes, list[bytes]]:
+        found: dict[bytes, list[bytes]] = {}
         for place in self.places:
             match = _ASSIGNMENT.fullmatch(self.slice(place.node).strip()) if isinstance(place.node, Opaque) else None
-            if match and match[1] == name:
-                yield match[2]
+            if match:
+                found.setdefault(match[1], []).append(match[2])
+        return found
 
     @cached_property
     def made(self) -> dict[bytes, int]:

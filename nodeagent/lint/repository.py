@@ -3,7 +3,7 @@
 import posixpath
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from nodeagent.apply import rsync
@@ -97,7 +97,10 @@ class Repository:
                 continue
             found[file] = program = Program(file=file, text=content, entry=True)
             pending += [p for call in program.calls(*_SOURCING) if (p := self._sourced(program, call))]
-        return tuple(found.values())
+        if len(found) == 1:
+            return tuple(found.values())
+        shared = {name: text for program in found.values() for name, text in program.bodies.items()}
+        return tuple(replace(program, sourced=shared) for program in found.values())
 
     def _sourced(self, program: Program, call: Call) -> str | None:
         return self.locate(program, call, call.words[1]) if len(call.words) > 1 else None
@@ -143,7 +146,7 @@ class Repository:
             if words[0].text.startswith(b"-") or "/" not in (program.value(words[0]) or ""):
                 return None
         name = program.value(words[0])
-        if not name or name in program.functions or name in _SOURCING:
+        if not name or name in program.bodies or name in _SOURCING:
             return None
         if "/" in name:
             path = self.locate(program, call, words[0])
@@ -165,10 +168,10 @@ class Repository:
         )
 
     def _copy(self, program: Program, call: Call) -> Iterator[Copy]:
-        if call.name in program.functions:
+        if call.name in program.bodies:
             if not copies_arguments(program, call.name) or len(call.words) != 3:
                 return
-            body = program.functions[call.name][1]
+            body = program.bodies[call.name]
             operands: tuple[Word, ...] = call.words[1:]
             sets_mode = b"--chmod" in body
         elif call.name in {"rsync", "cp"}:
@@ -250,5 +253,5 @@ def _changed(program: Program, call: Call, here: str | None) -> str | None:
 
 def copies_arguments(program: Program, name: str) -> bool:
     """Is it a function that copies its first argument to its second one, in whatever way?"""
-    _, text = program.functions[name]
+    text = program.bodies[name]
     return bool(_COPYING.search(text)) and {m.group(1) for m in _PARAMETER.finditer(text)} == {b"1", b"2"}

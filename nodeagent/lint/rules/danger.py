@@ -8,14 +8,14 @@ from nodeagent.lint.finding import Finding, Severity, shown
 from nodeagent.lint.program import Call, Program
 from nodeagent.lint.repository import Repository
 
-_ANY = re.compile(rb"")
 _TESTED = re.compile(rb"(?:\[|\btest)\s|\bcase\b|mountpoint|squeue|scontrol|pgrep|grep|stamp|\bif\b")
+_MARKED = re.compile(rb"(?:!\s*-[efds]|-nt|-ot|-z)\s|stamp|squeue|scontrol|pgrep|uptime|boot|grep")
 _SHARED = re.compile(
     r"/|/\*|/(?:[\w.-]+/)*tmp(?:/\.?\*.*)|/(?:var/)?tmp/?|/home(?:/.*)?|/dev/shm(?:/\*?)?"
     r"|/(?:[\w.-]+/)*(?:local)?scratch[\w-]*(?:/.*)?|/(?:mnt/)?[\w.-]+/\*|\.?/?\*|\.(?:/\*)?"
 )
-_UNKNOWN = re.compile(rb"\$(?:\{(?P<name>\w+)(?P<check>:\?)?[^}]*\}|\w+|\([^)]*\))")
-_VARIABLE_AT_START = re.compile(rb'"?\$(?:\{(\w+)(?P<check>:\?)?[^}]*\}|(\w+))"?(?P<rest>.*)', re.S)
+_UNKNOWN = re.compile(rb"\$(?:\{(?P<name>\w+)(?P<check>:\?|:?-[^}])?[^}]*\}|\w+|\([^)]*\))")
+_VARIABLE_AT_START = re.compile(rb'"?\$(?:\{(\w+)(?P<check>:\?|:?-[^}])?[^}]*\}|(\w+))"?(?P<rest>.*)', re.S)
 _CHANGED = re.compile(rb"\bcmp\b|\bdiff\b|-nt\b|-ot\b|sha\d*sum|md5sum|chang|is-active|is-failed|rsync|grep", re.I)
 _GATES = frozenset({"boot"})
 _PACES = frozenset({"on", "boot", "idle"})
@@ -28,7 +28,8 @@ def rm_rf_ungated(repository: Repository) -> Iterator[Finding]:
             if not (call.has("rR", "--recursive") and call.has("f", "--force")):
                 continue
             found = [(word, wide) for word in call.operands if (wide := _wide(program, word)) is not None]
-            if found and not _gated(repository, program, call):
+            found.sort(key=lambda item: item[1] is not Severity.ERROR)
+            if found and not _gated(repository, program, call, found[0][1]):
                 word, severity = found[0]
                 yield program.finding("rm-rf-ungated", word.start, f"rm -rf {shown(word.text)}", severity)
 
@@ -57,8 +58,9 @@ def _wide_below(text: bytes) -> Severity | None:
     return Severity.ERROR if _SHARED.fullmatch(known) else None
 
 
-def _gated(repository: Repository, program: Program, call: Call) -> bool:
-    if program.guarded(call.place, _TESTED):
+def _gated(repository: Repository, program: Program, call: Call, severity: Severity) -> bool:
+    """That the directory is there is no reason to empty it; that a mark of an earlier run is missing is one."""
+    if program.guarded(call.place, _MARKED if severity is Severity.ERROR else _TESTED):
         return True
     return _paced(repository, program, call, _GATES)
 
@@ -91,7 +93,7 @@ def reboot_ungated(program: Program) -> Iterator[Finding]:
             continue
         if call.name == "shutdown" and call.has("c"):
             continue
-        if not call.place.conditional and not call.place.function and not program.guarded(call.place, _ANY):
+        if not call.place.conditional and not call.place.function and not call.place.guards:
             yield program.finding("reboot-ungated", call.command.start, shown(program.slice(call.command)))
 
 

@@ -1,5 +1,6 @@
 """The repository's files: their modes, their first lines, and what post.sh takes to be there."""
 
+import functools
 import posixpath
 import re
 from collections.abc import Iterator
@@ -115,7 +116,7 @@ def missing_source(repository: Repository) -> Iterator[Finding]:
         if _optional(run.caller, run.call):
             continue
         at = run.call.words[0].start
-        if run.path is not None and not tree.file(run.path) and not _written(run.caller, run.path):
+        if run.path is not None and not tree.file(run.path) and not _written(run.caller.text, run.path):
             what = f"{shown(run.path)} is not in the repository"
             yield run.caller.finding("missing-source", at, what)
         elif run.path is None and tree.is_directory(SCRIPTS) and run.name not in _SYSTEM:
@@ -125,16 +126,19 @@ def missing_source(repository: Repository) -> Iterator[Finding]:
 
 def _there(repository: Repository, path: str) -> bool:
     return (
-        bool(_GLOB.search(path)) or repository.tree.exists(path) or any(_written(p, path) for p in repository.entries)
+        bool(_GLOB.search(path))
+        or repository.tree.exists(path)
+        or any(_written(p.text, path) for p in repository.entries)
     )
 
 
-def _written(program: Program, path: str) -> bool:
+@functools.lru_cache(maxsize=1024)
+def _written(text: bytes, path: str) -> bool:
     """Might post.sh itself make it? Its name stands behind a redirection into the tree, or behind what makes files."""
     name = re.escape(posixpath.basename(path).encode(errors="surrogateescape")) + rb"(?![\w.-])"
     redirected = rb">\s*[\"']?(?:\./|\$\{?\w+\}?/)?(?:[\w.-]+/)*" + name
     made = rb"\b(?:touch|mkdir|git|curl|wget|tar|install|tee|mktemp)\b[^\n;]*[\s/\"']" + name
-    return bool(re.search(redirected + rb"|" + made, program.text))
+    return bool(re.search(redirected + rb"|" + made, text))
 
 
 def _optional(program: Program, call: Call) -> bool:
@@ -153,8 +157,7 @@ def placeholder_copied(repository: Repository) -> Iterator[Finding]:
 
 
 def _excluded(program: Program, call: Call) -> bool:
-    function = program.functions.get(call.command.name or "")
-    return function is not None and b"--exclude" in function[1]
+    return b"--exclude" in program.bodies.get(call.command.name or "", b"")
 
 
 def copy_not_native(repository: Repository) -> Iterator[Finding]:
@@ -169,7 +172,9 @@ def copy_not_native(repository: Repository) -> Iterator[Finding]:
                 what = f"{shown(name)} does more than the agent knows"
                 yield program.finding("copy-not-native", node.start, what)
         native = repository.native[program.file, Phase.COPY]
-        for call in program.calls(*(copying & understood.keys())):
+        for call in program.calls():
+            if call.name not in copying & understood.keys():
+                continue
             if call.command.line not in native and (call.place.piped or call.place.background):
                 where = "in a pipeline" if call.place.piped else "in the background"
                 yield program.finding("copy-not-native", call.command.start, f"{shown(call.name)} {where}")

@@ -3,8 +3,9 @@
 import fnmatch
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from nodeagent.lint.finding import Finding, shown
 from nodeagent.lint.program import Call, Program
@@ -105,13 +106,13 @@ def _is_secret(path: str, entry: Entry) -> bool:
 def _narrowings(repository: Repository) -> Iterator[_Narrowing]:
     order = {program.file: n for n, program in enumerate(repository.entries)}
     for program in repository.entries:
-        for call in program.calls("chmod", "find"):
+        for call in program.calls("chmod", "find", "install"):
             yield from _narrowed(program, call, (order[program.file], call.command.start))
     for program in repository.scripts:
         runs = repository.runs_of(program.file)
         if runs:
             at = max((order[run.caller.file], run.call.command.start) for run in runs)
-            for call in program.calls("chmod", "find"):
+            for call in program.calls("chmod", "find", "install"):
                 yield from _narrowed(program, call, at)
 
 
@@ -124,6 +125,10 @@ def _narrowed(program: Program, call: Call, at: tuple[int, int]) -> Iterator[_Na
         if mode and _private(mode) and len(words) > 1 and words[1]:
             yield _Narrowing(at, words[1], True)
         return
+    if call.name == "install":
+        if words[-1] and any(_private(mode) for mode in _modes(words)):
+            yield _Narrowing(at, words[-1], False)
+        return
     operands = call.operands if not (call.words[1:] and call.words[1].text.startswith((b"-r", b"-w"))) else ()
     # a mode like go-r is an operand for Call.operands, one like -R is not
     if len(operands) < 2 or not _private(program.value(operands[0]) or ""):
@@ -133,6 +138,15 @@ def _narrowed(program: Program, call: Call, at: tuple[int, int]) -> Iterator[_Na
         pattern = value or posixpath.basename(word.text.decode(errors="replace").strip("\"'"))
         if pattern and (value or "$" not in pattern):
             yield _Narrowing(at, pattern, call.has("R", "--recursive"))
+
+
+def _modes(words: Sequence[str | None]) -> Iterator[str]:
+    """The values of ``-m MODE``, ``-mMODE`` and ``--mode=MODE``."""
+    for word, following in pairwise(words):
+        if word == "-m":
+            yield following or ""
+        elif word and word.startswith(("-m", "--mode=")):
+            yield word.removeprefix("--mode=").removeprefix("-m")
 
 
 def _private(mode: str) -> bool:

@@ -11,6 +11,7 @@ Lint = Callable[..., list[Finding]]
 
 SH = "#!/bin/sh\n"
 COPY = 'COPY() {\n  mkdir -p "$(dirname "$2")"\n  rsync -av "$1" "$2"\n}\n'
+PUT = COPY.replace("COPY", "PUT")
 RUN = 'RUN() {\n  logger -t postscripts "$*"\n  "$@"\n}\n'
 TOP = 'TOP=$(dirname "$(realpath "$0")")\ncd "$TOP/files" || exit 1\n'
 KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQ\n"
@@ -66,6 +67,7 @@ HITS: list[tuple[str, Files]] = [
     ("rm-rf-ungated", script('rm -rf "$DIR"/*\n')),
     ("rm-rf-ungated", script('rm -rf "/scratch/$USER"\n')),
     ("rm-rf-ungated", script("rm -rf /data/*\n")),
+    ("rm-rf-ungated", script("[ -d /scratch ] && rm -rf /scratch/*\n")),
     ("rm-rf-ungated", script("S=/scratch\nrm -rf $S/*\n")),
     ("rm-rf-ungated", script('cd "$1"; rm -r --force ./*\n')),
     ("rm-rf-ungated", script("rm -rf /scratch/*\n", "RUN job # nodeagent: idle\n")),
@@ -117,6 +119,18 @@ HITS: list[tuple[str, Files]] = [
     ("missing-source", post(RUN + "RUN ./postscripts/job\n")),
     ("missing-source", post("(cd files && rsync -a a /etc/a)\n")),
     ("missing-source", post(COPY + "COPY /configs/files/a /etc/a\n")),
+    (
+        "missing-source",
+        post('. ./lib.sh\nPUT "$PWD/a" /etc/a\nPUT a /etc/a\n', **{"lib.sh": COPY.replace("COPY", "PUT")}),
+    ),
+    (
+        "secret-mode",
+        {**post(". ./lib.sh\nPUT k.key /etc/k.key\n"), "lib.sh": COPY.replace("COPY", "PUT"), "k.key": "x"},
+    ),
+    (
+        "append-in-script",
+        {**post(". ./lib.sh\nDO job\n"), "lib.sh": RUN.replace("RUN", "DO"), "postscripts/job": SH + "a >>/etc/x\n"},
+    ),
     ("placeholder-copied", {**post(COPY + TOP + "COPY ./certs/ /etc/certs/\n"), "files/certs/.gitkeep": ""}),
     ("dirty-checkout", script("true\n", "chmod +x postscripts/*\nRUN job\n")),
     ("run-whole", post("alias ll=ls\nll\n")),
@@ -173,7 +187,7 @@ NEAR_MISSES: list[tuple[str, Files]] = [
     ("rm-rf-ungated", post("# nodeagent: boot\nrm -rf /scratch/*\n")),
     ("rm-rf-ungated", script("if [ ! -e /run/cleaned ]; then rm -rf /scratch/*; fi\n")),
     ("rm-rf-ungated", script("D=/opt/old\nrm -rf $D\n")),
-    ("rm-rf-ungated", script("rm -rf /tmp/build.$$ /opt/tool-$V /opt/old/* /tmp/${X:?}\n")),
+    ("rm-rf-ungated", script("rm -rf /tmp/build.$$ /opt/tool-$V /opt/old/* /tmp/${X:?} ${T:-/tmp}/x\n")),
     ("chmod-here", script("chmod -R go= /root/.ssh\nchmod 600 *\n")),
     (
         "restart-without-on",
@@ -195,6 +209,7 @@ NEAR_MISSES: list[tuple[str, Files]] = [
     ("exit-in-subshell", script("ls | while read f; do exit 1; done || exit 1\nx\n")),
     ("secret-mode", copied("munge.key", "x" * 32, "chmod 400 /etc/x/munge.key\n")),
     ("secret-mode", copied("munge.key", "x" * 32, "chmod -R go-rwx /etc/x\n")),
+    ("secret-mode", copied("munge.key", "x" * 32, "install -m 0400 munge.key /etc/x/munge.key\n")),
     ("secret-mode", copied("munge.key", "x" * 32, "find /etc/x -type f -exec chmod 600 {} \\;\n")),
     ("secret-mode", copied("munge.key", "x" * 32, "D=/etc/x\nchmod 600 $D/*\n")),
     ("secret-mode", copied("munge.key", "x" * 32, "chmod 600 ${D}/munge.key\n")),
@@ -244,6 +259,7 @@ NEAR_MISSES: list[tuple[str, Files]] = [
     ("dirty-checkout", post("chmod +x /usr/local/bin/x\nchmod 600 /root/.ssh/*\n")),
     ("run-whole", post("x\n# alias\n")),
     ("run-whole", {"post.sh": "#!/usr/bin/env bash\nx\n"}),
+    ("copy-not-native", post("curl -s https://a | sh\nx &\n")),
     ("copy-not-native", {**post(COPY + "COPY files/a /etc/a\nif true; then COPY files/a /etc/b; fi\n"), "files/a": ""}),
     (
         "unknown-annotation",
