@@ -31,7 +31,7 @@ from nodeagent.model import (
     Revision,
     Statement,
 )
-from nodeagent.steps import Steps
+from nodeagent.steps.engine import Steps
 
 __all__ = ["ENTRY", "Job", "Settings", "evaluate", "restore_original"]
 
@@ -78,6 +78,7 @@ def evaluate(
     """
     script = job.directory / ENTRY
     restore_original(script)
+    process.StepMark(settings.runtime).end_leftovers()
     try:
         text = script.read_bytes()
     except (FileNotFoundError, IsADirectoryError) as error:
@@ -108,6 +109,7 @@ def evaluate(
             evaluation=number,
             reporter=reporter,
             staging=pipes.directory,
+            runtime=settings.runtime,
             step_timeout=settings.step_timeout,
         )
         ended = _run(job, script, by, program=program, pipes=pipes, steps=steps, settings=settings, stop=stop)
@@ -226,12 +228,12 @@ def _record(
         exit_status=ended.exit_status,
         finished=finished,
         settled=ended.end is not shell.End.STOPPED,
-        counts={str(change): n for change, n in steps.counts.items()},
+        counts={str(change): n for change, n in steps.account.counts.items()},
         duration_usec=duration_usec,
-        failed=[*steps.failed_native, *source.failed_steps()],
+        failed=[*steps.account.failed_native, *source.failed_steps()],
         pending=steps.not_reached() if not finished or ended.exit_status else (),
     )
-    counts = {str(change): n for change, n in sorted(steps.counts.items())}
+    counts = {str(change): n for change, n in sorted(steps.account.counts.items())}
     reporter.report(
         EvaluationEnded(
             number=number,
@@ -252,6 +254,6 @@ def _record(
         exit_status=ended.exit_status,
         finished=finished,
         counts=counts,
-        steps=tuple(steps.steps),
+        steps=tuple(steps.account.steps),
         duration_usec=duration_usec,
     )

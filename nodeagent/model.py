@@ -167,12 +167,17 @@ class StepOutput:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepLogged:
-    """A ``logger`` statement of a RUN-like function: the text is post.sh's own."""
+    """A ``logger`` statement of a RUN-like function: the text is post.sh's own.
+
+    ``exit_status`` and ``duration_usec`` are those of the step's command, once it has ended.
+    """
 
     number: int
     tag: str
     priority: int  # syslog severity, 0..7
     text: str
+    exit_status: int | None = None
+    duration_usec: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

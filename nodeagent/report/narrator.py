@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from nodeagent.model import (
@@ -59,8 +59,8 @@ class Narrator:
                 yield from self._step_started(event)
             case StepOutput(number=number, text=text):
                 yield from self._lines(POSTSCRIPTS, INFO, text, number)
-            case StepLogged(number=number, tag=tag, priority=priority, text=text):
-                yield from self._lines(tag, priority, text, number)
+            case StepLogged():
+                yield from self._logged(event)
             case StepEnded():
                 self._steps.pop(event.number, None)
                 yield from self._step_ended(event)
@@ -133,6 +133,14 @@ class Narrator:
             yield Entry(
                 identifier=POSTSCRIPTS, priority=priority, message=message, message_id=message_id, fields=fields
             )
+
+    def _logged(self, event: StepLogged) -> Iterator[Entry]:
+        for entry in self._lines(event.tag, event.priority, event.text, event.number):
+            fields = dict(entry.fields)
+            if event.exit_status is not None:
+                fields["EXIT_STATUS"] = str(event.exit_status)
+                fields["DURATION_USEC"] = str(event.duration_usec)
+            yield replace(entry, fields=fields)
 
     def _lines(self, identifier: str, priority: int, text: str, number: int) -> Iterator[Entry]:
         fields = self._steps.get(number, self._evaluation)

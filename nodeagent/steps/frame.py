@@ -1,0 +1,39 @@
+"""A step that has begun and has not come to its end."""
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nodeagent.evaluate.shell import Stand
+from nodeagent.model import Statement
+
+
+@dataclass(slots=True, kw_only=True)
+class Frame:
+    """A step that has begun. ``silent`` ones are only paired with their end: no gate stood before them.
+
+    ``place`` is the statement's number in the program, which its end names too; -1 without a gate.
+    """
+
+    statement: Statement | None
+    place: int = -1
+    reach: int = 0
+    number: int = 0
+    began: float = field(default_factory=time.monotonic)
+    command: str = ""
+    silent: bool = False
+    logged: bool = False  # the function around it logs for itself
+    gated: bool = True
+    running: bool = False  # the command inside a RUN function has begun
+    nests: bool = False  # code of the shell itself runs in it, which may reach further steps
+    may_fail: bool = False  # ``set -e`` lets it
+    returned: int | None = None  # of the command inside a RUN function
+    expired: bool = False
+    target: str = ""
+    staged: Path | None = None
+    stand: Stand | None = None
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is a text that the agent is to place."""
+        return self.staged is not None

@@ -1,0 +1,107 @@
+"""COPY, APPEND and WRITE: from a request of the shell to the verb, the ledger and the account."""
+
+import os
+import time
+from collections.abc import Set
+from pathlib import Path
+
+from nodeagent.apply import append, copy, write
+from nodeagent.apply.rsync import CopyOptions, is_local
+from nodeagent.apply.rsync import parse as parse_flags
+from nodeagent.evaluate.instrument import CopyCall
+from nodeagent.evaluate.shell import Stand
+from nodeagent.ledger.destinations import View
+from nodeagent.model import Change, FileChange, Phase, Statement
+from nodeagent.steps.account import Account
+from nodeagent.steps.frame import Frame
+
+TEXT_LIMIT = 64 * 2**20  # bytes that one statement may append or write
+
+
+class Native:
+    """The native verbs of one evaluation; ``statements`` are the keys of all that the program has."""
+
+    def __init__(self, view: View, account: Account, statements: Set[str]) -> None:
+        self._view = view
+        self._account = account
+        self._appends = append.Appends(statements=statements)
+
+    def copy(self, statement: Statement, call: CopyCall, arguments: list[str], stand: Stand) -> int | None:
+        """Do a COPY; gives its status, or None when only the shell knows what the call means."""
+        operands = arguments[:2] if call.function is not None else arguments[len(call.flags) :]
+        options = parse_flags(call.flags)
+        as_read = stand.in_shell == (call.function is not None)  # else the name means something else by now
+        if options is None or len(operands) < 2 or not all(map(is_local, operands)) or not stand.cwd or not as_read:
+            return None
+        return self._copy(statement, call, operands, options, stand)
+
+    def _copy(
+        self, statement: Statement, call: CopyCall, operands: list[str], options: CopyOptions, stand: Stand
+    ) -> int:
+        number, began = self._account.next_number(), time.monotonic()
+        self._view.statement = statement
+        unchanged = 0
+
+        def report(change: FileChange) -> None:
+            nonlocal unchanged
+            if change.change is Change.UNCHANGED:
+                unchanged += 1
+                self._account.counts[Change.UNCHANGED] += 1
+                return
+            self._account.placed(statement, change, number)
+
+        function = call.function
+        status = copy.copy(
+            operands[:-1],
+            operands[-1],
+            cwd=stand.cwd,
+            umask=stand.umask,
+            options=options,
+            make_parent=function is not None and function.makes_parent,
+            destinations=self._view,
+            report=report,
+        )
+        self._view.flush()
+        if status == 0 and unchanged:
+            self._account.unchanged(statement, operands[-1], unchanged, number=number, began=began)
+        return status
+
+    def place(self, frame: Frame, status: int) -> int:
+        """Place the text of a step that has ended with a status; returns the one that it comes to have."""
+        if frame.staged is None or frame.statement is None or frame.stand is None:
+            return status
+        statement, stand = frame.statement, frame.stand
+        text = _read_limited(frame.staged)
+        self._view.statement = statement
+        if text is None:
+            path = os.path.join(stand.cwd, frame.target)
+            change = FileChange(path=path, change=Change.FAILED, reason=f"more than {TEXT_LIMIT} bytes of text")
+        elif statement.phase is Phase.APPEND:
+            change = append.append(
+                frame.target,
+                cwd=stand.cwd,
+                text=text,
+                statement=statement.key,
+                umask=stand.umask,
+                destinations=self._view,
+                session=self._appends,
+            )
+        else:
+            change = write.write(frame.target, cwd=stand.cwd, text=text, umask=stand.umask, destinations=self._view)
+        self._view.flush()
+        if status and change.change is not Change.FAILED:
+            reason = f"{statement.text}: exit status {status}"
+            change = FileChange(path=change.path, change=Change.FAILED, reason=reason)
+        self._account.placed(statement, change, frame.number)
+        return status or (1 if change.change is Change.FAILED else 0)
+
+
+def _read_limited(path: Path) -> bytes | None:
+    """The staged text; empty when the statement never came to write it; None when it is too long."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(TEXT_LIMIT + 1)
+    except FileNotFoundError:
+        return b""
+    path.unlink()
+    return text if len(text) <= TEXT_LIMIT else None
