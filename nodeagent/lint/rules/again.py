@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 from nodeagent.evaluate.grammar import Command, Compound, Pipeline, Redirect, Word
 from nodeagent.lint.finding import Finding, Severity, shown
-from nodeagent.lint.program import Call, Place, Program
+from nodeagent.lint.places import Place
+from nodeagent.lint.program import Call, Program
 from nodeagent.lint.repository import Repository
 from nodeagent.model import Phase
 

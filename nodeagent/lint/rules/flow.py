@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 from nodeagent.evaluate.grammar import AndOr, Command, Compound, Node, Pipeline
 from nodeagent.lint.finding import Finding, shown
-from nodeagent.lint.program import Call, Place, Program
+from nodeagent.lint.places import Place
+from nodeagent.lint.program import Call, Program
 
 _ENDS = re.compile(rb"(?:^|[\s;&|(){}])(?:break|exit|return|shift|exec|die|kill)(?=$|[\s;&|(){}])")
 _READS_INPUT = re.compile(rb"(?:^|\s)(?:read|getopts)\s|\$\?|SECONDS|EPOCHSECONDS|date\s|(?:^|\s)timeout\s")

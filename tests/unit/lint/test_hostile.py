@@ -149,6 +149,7 @@ def _moved(here: int, to: str) -> int:
         b"\xff\xfe$(\xff)\n",
         b"A=$A\nB=$B$B$B\n" * 200,
         b"rm -rf $\nrm -rf ${\nln -s\nmount\nsed -i\n",
+        b"X=$X\nrm -rf $X/y\na | while read x; do exit 1; done\nrsync -a x y\n" * 3000,
         b"case $x in\n*) ;;\nesac\nwhile :; do :; done\n",
         b"if true; then :; fi >>/etc/x\n",
         b"# nodeagent: ignore=\n# nodeagent: =\n# nodeagent: on=\n",
