@@ -19,8 +19,8 @@ from nodeagent.evaluate.interpreter import Interpreter, interpreter
 from nodeagent.evaluate.policy import Due
 from nodeagent.evaluate.shell import restore_original
 from nodeagent.ledger.database import Connection
-from nodeagent.ledger.destinations import View
 from nodeagent.ledger.sources import Source
+from nodeagent.ledger.view import View
 from nodeagent.model import (
     Evaluation,
     EvaluationEnded,

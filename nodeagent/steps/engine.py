@@ -14,8 +14,8 @@ from nodeagent.apply.paths import is_plain_destination
 from nodeagent.evaluate import policy
 from nodeagent.evaluate.instrument import Instrumented
 from nodeagent.evaluate.shell import Stand
-from nodeagent.ledger.destinations import View
 from nodeagent.ledger.sources import AttemptRecord, Source
+from nodeagent.ledger.view import View
 from nodeagent.model import Change, FileChange, Phase, Reporter, Scope, Statement
 from nodeagent.steps.account import Account
 from nodeagent.steps.frame import Frame

@@ -10,7 +10,7 @@ from nodeagent.apply.rsync import CopyOptions, is_local
 from nodeagent.apply.rsync import parse as parse_flags
 from nodeagent.evaluate.instrument import CopyCall
 from nodeagent.evaluate.shell import Stand
-from nodeagent.ledger.destinations import View
+from nodeagent.ledger.view import View
 from nodeagent.model import Change, FileChange, Phase, Statement
 from nodeagent.steps.account import Account
 from nodeagent.steps.frame import Frame

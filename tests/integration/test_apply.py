@@ -397,3 +397,84 @@ def test_the_environment_holds_nothing_of_the_service(site, monkeypatch):
     assert "NOTIFY_SOCKET" not in environment
     assert "CREDENTIALS_DIRECTORY" not in environment
     assert "__na_" not in environment
+
+
+def test_a_step_between_two_verbs_on_one_file_is_followed_by_the_second_verb(site):
+    """WRITE, chmod, COPY: the mode is COPY's, also in the second full evaluation."""
+    site.file("files/f", "copied\n")
+    site.program("echo written >$D/f\nchmod 600 $D/f\nCOPY files/f $D/f")
+    for force in (False, True, True):
+        site.apply(force=force)
+        assert (site.root / "f").stat().st_mode & 0o777 == 0o644
+        assert (site.root / "f").read_text() == "copied\n"
+
+
+def test_an_edit_between_two_verbs_is_made_once(site):
+    site.file("files/f", "copied\n")
+    site.program("COPY files/f $D/f\nsed -i '$a edited' $D/f\necho appended >>$D/f")
+    for force in (False, True, True, False):
+        site.apply(force=force)
+        assert (site.root / "f").read_text() == "copied\nedited\nappended\n"
+
+
+def test_after_a_crash_what_done_steps_gave_a_file_stays(site):
+    site.file("files/a", "a\n")
+    site.file("files/b", "v=1\n")
+    site.program(
+        "COPY files/a $D/a\nCOPY files/b $D/b\nchmod 600 $D/a\nsed -i s/1/2/ $D/b\n"
+        "sh -c '[ -e $0/ok ] || { touch $0/ok; kill -9 $(cat $0/agent); sleep 5; }' $D"
+    )
+    agent = os.fork()
+    if agent == 0:
+        os.setsid()
+        (site.root / "agent").write_text(str(os.getpid()))
+        site.apply()
+        os._exit(0)
+    assert os.waitpid(agent, 0)[1] == 9
+    done = site.apply()
+    assert (done.trigger, counts(done)) == (Trigger.UNFINISHED, {"executed": 1, "skipped": 2, "unchanged": 2})
+    assert (site.root / "a").stat().st_mode & 0o777 == 0o600
+    assert (site.root / "b").read_text() == "v=2\n"
+
+
+def test_what_a_killed_agent_s_step_still_runs_is_ended_before_the_step_runs_again(site):
+    site.file("postscripts/long", "#!/bin/sh\necho $$ >>$1/log\n[ -e $1/ok ] || sleep 300\n", 0o755)
+    site.program("RUN long $D")
+    agent = os.fork()
+    if agent == 0:
+        os.setsid()
+        site.apply()
+        os._exit(0)
+    deadline = time.monotonic() + 20
+    while not site.ran():
+        assert time.monotonic() < deadline
+    os.kill(agent, 9)
+    os.waitpid(agent, 0)
+    (first,) = site.ran()
+    (site.root / "ok").touch()
+    assert counts(site.apply()) == {"executed": 1}
+    while Path("/proc", first, "exe").exists():
+        assert time.monotonic() < deadline
+    assert len(site.ran()) == 2
+
+
+def test_the_words_of_a_run_function_carry_how_its_step_ended(site):
+    site.program("RUN sh -c 'exit 3'")
+    site.apply()
+    said = [(e.text, e.exit_status) for e in site.recorder.of(StepLogged)]
+    assert said == [
+        ("Running sh -c exit 3...", None),
+        ("sh -c exit 3 exited with error code 3", 3),
+        ("sh -c exit 3 exited with code 3", 3),
+    ]
+
+
+def test_an_appended_block_that_lost_a_line_by_hand_is_made_whole(site):
+    site.file("files/hosts", "10.0.0.1 mgmt\n10.0.0.2 ldap\n10.0.0.3 nfs\n")
+    (site.root / "hosts").write_text("127.0.0.1 localhost\n")
+    site.program("cat files/hosts >>$D/hosts")
+    site.apply()
+    whole = (site.root / "hosts").read_text()
+    (site.root / "hosts").write_text(whole.replace("10.0.0.2 ldap\n", ""))
+    site.apply()
+    assert (site.root / "hosts").read_text() == whole
