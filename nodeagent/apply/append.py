@@ -33,6 +33,16 @@ class Appends:
             self._pieces[path] = tuple(Piece(block=block) for block in destinations.blocks(path))
         return self._pieces[path]
 
+    def intend(self, path: str, pieces: tuple[Piece, ...], destinations: Destinations) -> None:
+        """Note, before the file is written, the blocks that it has and those that it will have.
+
+        After a crash in between, whichever stands is known as nodeagent's own; one that does not counts as gone.
+        """
+        now = list(destinations.blocks(path))
+        then = [piece.block for piece in pieces]
+        if then != now:
+            destinations.appended(path, [*then, *(block for block in now if block not in then)])
+
     def set_pieces(self, path: str, pieces: tuple[Piece, ...], destinations: Destinations) -> None:
         """Note a destination's blocks and claims, and tell the ledger when the blocks are other ones."""
         blocks = [piece.block for piece in pieces]
@@ -92,6 +102,7 @@ def _append(
         session.set_pieces(place.path, claimed, destinations)
         return Change.UNCHANGED
     decision = decide(content, pieces, statement=statement, text=text, live=session.statements)
+    session.intend(place.path, decision.pieces, destinations)
     change = Change.UNCHANGED
     if there is None:
         rewrite.create(place, decision.content, left if left is not None and left.kind == stat.S_IFREG else wanted)

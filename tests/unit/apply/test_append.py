@@ -5,6 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from nodeagent.apply import rewrite
 from nodeagent.apply.append import Appends, append
 from nodeagent.apply.copy import copy
 from nodeagent.apply.rsync import parse
@@ -240,6 +241,31 @@ def test_a_text_that_a_later_step_edits_is_not_added_again_in_a_full_evaluation(
     program.next_evaluation()
     assert program.append("f", b"host=@HOST@\n").change is Change.UNCHANGED
     assert (top / "f").read_bytes() == b"host=n1\n"
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_text_that_a_killed_agent_had_added_is_its_own_and_makes_way_for_the_next(program, top, monkeypatch, when):
+    (top / "f").write_bytes(b"theirs\n")
+    program.append("f", b"one\n")
+    real = rewrite.replace
+
+    def replace(*arguments):
+        if when == "after":
+            real(*arguments)
+        raise Killed
+
+    monkeypatch.setattr(rewrite, "replace", replace)
+    program.next_evaluation()
+    with pytest.raises(Killed):
+        program.append("f", b"two\n")
+    monkeypatch.undo()
+    program.next_evaluation()
+    program.append("f", b"three\n")
+    assert (top / "f").read_bytes() == b"theirs\nthree\n"
 
 
 def test_a_link_is_followed(program, top):
