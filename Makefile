@@ -20,7 +20,7 @@ check: test-programs ## ruff, formatting, mypy, import contract, shellcheck
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy testbed demo bench/no-news conftest.py
+	$(BIN)/mypy testbed demo bench/no-news bench/native-call conftest.py
 	$(BIN)/mypy vm-tests
 	$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory shellcheck
@@ -37,8 +37,9 @@ vm-test: test-programs ## only the scenarios on a booted Debian
 demo: run-programs ## the main job on examples/compute-configs, shown step by step in a sandbox
 	$(BIN)/python demo/demo.py
 
-bench: run-programs ## CPU and memory of cycles that find no news, as JSON
+bench: run-programs ## CPU and memory of cycles that find no news, CPU of a native call, as JSON
 	$(BIN)/python bench/no-news
+	$(BIN)/python bench/native-call
 
 format: venv ## lay the code out, mend what ruff can mend
 	$(BIN)/ruff check --fix .
