@@ -279,17 +279,7 @@ class _Reader:
         if body.type == "command":
             return self._command(body, redirects, outer=node)
         if body.type in {"list", "pipeline"}:
-            inner = self.node(body)
-            assert isinstance(inner, AndOr | Pipeline)
-            last = (inner.operands if isinstance(inner, AndOr) else inner.parts)[-1]
-            if not isinstance(last, Command):
-                return _opaque(node, "redirect", known=False)
-            spanned = self._with_redirects(last, redirects, node)
-            start = inner.start
-            if isinstance(inner, AndOr):
-                operands = (*inner.operands[:-1], spanned)
-                return AndOr(operands=operands, start=start, end=spanned.end, line=inner.line)
-            return Pipeline(parts=(*inner.parts[:-1], spanned), start=start, end=spanned.end, line=inner.line)
+            return self._last_redirected(self.node(body), redirects, node) or _opaque(node, "redirect", known=False)
         inner = self.node(body)
         if isinstance(inner, Compound) and inner.kind != "negation":
             found: list[Redirect] = []
@@ -298,6 +288,26 @@ class _Reader:
                 span = _span(node)
                 return replace(inner, redirects=tuple(found), end=span["end"], whole_end=span["whole_end"])
         return _opaque(node, "redirect", known=isinstance(inner, Opaque) and inner.known)
+
+    def _last_redirected(
+        self, inner: Node, redirects: list[tree_sitter.Node], outer: tree_sitter.Node
+    ) -> AndOr | Pipeline | Command | None:
+        """A list or pipeline whose last command has the redirections; None where that is no simple command."""
+        match inner:
+            case Command():
+                return self._with_redirects(inner, redirects, outer)
+            case AndOr(operands=(*before, last)):
+                found = self._last_redirected(last, redirects, outer)
+                if found is None:
+                    return None
+                return AndOr(operands=(*before, found), start=inner.start, end=found.end, line=inner.line)
+            case Pipeline(parts=(*before, last)):
+                found = self._last_redirected(last, redirects, outer)
+                if found is None:
+                    return None
+                return Pipeline(parts=(*before, found), start=inner.start, end=found.end, line=inner.line)
+            case _:
+                return None
 
     def _command(
         self,

@@ -40,6 +40,7 @@ from nodeagent.evaluate.recognise import (
     CopyFunction,
     Functions,
     Understood,
+    children,
     functions,
     gives_up,
     is_bashism,
@@ -53,7 +54,9 @@ from nodeagent.model import Phase, Statement
 
 _REPORT_LENGTH = 200
 _INPUTS = frozenset({"<", "<<", "<<-", "<<<"})
+_BRACED = re.compile(rb"\$\{\w+\}")  # a parameter, not an expansion of braces
 # A compound that is left in its middle never comes to the verb behind it.
+_NOCLOBBER = re.compile(rb"(?<![\w-])set\s+-\w*C|noclobber")
 _LEAVES = re.compile(rb"(?<![\w-])(?:return|break|continue|exit|exec)(?![\w-])")
 
 
@@ -119,6 +122,7 @@ class _Writer:
         self._logged: set[int] = set()
         self._lists: set[int] = set()
         self._seen: Counter[bytes] = Counter()
+        self._noclobber = _NOCLOBBER.search(script.text) is not None
 
     def write(self) -> Instrumented:
         self._block(self._script.block, _Context())
@@ -138,7 +142,7 @@ class _Writer:
     def _block(self, block: Block, context: _Context) -> None:
         for index, (node, background) in enumerate(block.items):
             following = block.items[index + 1][0] if index + 1 < len(block.items) else None
-            after = context.after if following is None else reads_status(self._slice(following))
+            after = context.after if following is None else reads_status(self._whole(following))
             here = _Context(used=context.used or after, after=after)
             if background:
                 self._background(node, here)
@@ -262,7 +266,7 @@ class _Writer:
     def _place_output(self, node: Compound) -> None:
         """Take what a compound prints as the text of a file: ``{ echo a; hostname; } >/etc/b``."""
         target = self._output_target(node.redirects)
-        if target is None or self._reads(node) or _LEAVES.search(self._slice(node)):
+        if target is None or self._reads(node) or _LEAVES.search(self._slice(node)) or self._uses(node, target):
             return
         if overwrites(node.redirects) is target:
             self._place_text(node, target, Phase.WRITE)
@@ -289,9 +293,13 @@ class _Writer:
     def _slice(self, node: Node) -> bytes:
         return self._text[node.start : node.end]
 
+    def _whole(self, node: Node) -> bytes:
+        """With its here-docs."""
+        return self._text[node.start : max(node.end, node.whole_end)]
+
     def _reads(self, node: Node) -> bool:
         """Does it look at ``$?``, in a here-doc too?"""
-        text = self._text[node.start : max(node.end, node.whole_end)]
+        text = self._whole(node)
         return b"$?" in text or b"${?" in text
 
     def _is_program(self, node: Command) -> bool:
@@ -352,7 +360,8 @@ class _Writer:
         """The file that ``cat``, ``echo`` or ``printf`` write to, if that is all there is to the statement."""
         if node.assigns or (node.name not in TEXT_COMMANDS and node.name != ":"):
             return None
-        return self._output_target(node.redirects)
+        target = self._output_target(node.redirects)
+        return None if target is None or self._uses(node, target) else target
 
     def _output_target(self, redirects: tuple[Redirect, ...]) -> Word | None:
         """The one file that standard output goes to, if nothing else is redirected that would have to be known."""
@@ -360,7 +369,28 @@ class _Writer:
         others = [r for r in redirects if r not in out]
         plain = all(r.operator in _INPUTS or (r.descriptor == 2 and r.operator in {">", ">>", ">&"}) for r in others)
         target = out[0].target if len(out) == 1 else None
+        if self._noclobber and out and out[0].operator == ">":
+            return None  # whether it may be written depends on what is there
         return target if plain and target is not None and not _substitutes(target) and not _globs(target) else None
+
+    def _uses(self, node: Node, target: Word) -> bool:
+        """Does it look at the file, or write to it on its own, that what it prints is for? The shell has emptied it by
+        then (``cat /etc/a >/etc/a``). Text that only names the file (``echo "# /etc/a"``) does not."""
+        name = target.text.strip(b"\"'")
+        redirects = node.redirects if isinstance(node, Command | Compound) else ()
+        others = [r.target for r in redirects if r.target is not None and r.target is not target]
+        elsewhere = any(name in other.text for other in others)
+        match node:
+            case Command():
+                prints = node.name in {"echo", "printf"}
+                body = self._text[node.end : node.whole_end] if node.heredoc else b""
+                read = name in body and (b"$(" in body or b"`" in body)
+                return read or any(name in w.text for w in node.words[1:] if not prints or _substitutes(w)) or elsewhere
+            case Opaque():
+                return name in self._slice(node)
+            case _:
+                inner = [n for c in children(node) for n in ((i for i, _ in c.items) if isinstance(c, Block) else (c,))]
+                return elsewhere or any(self._uses(n, target) for n in inner)
 
     def _tee_target(self, node: Pipeline) -> Word | None:
         first, last = node.parts[0], node.parts[-1]
@@ -446,7 +476,8 @@ def _names(node: Command) -> list[bytes] | None:
 
 def _globs(word: Word) -> bool:
     """In a redirection's target bash expands these, an assignment does not."""
-    return word.literal is None and word.text[:1] not in {b'"', b"'"} and any(c in word.text for c in b"*?[{~")
+    text = _BRACED.sub(b"", word.text)
+    return word.literal is None and text[:1] not in {b'"', b"'"} and any(c in text for c in b"*?[{~")
 
 
 def _substitutes(word: Word) -> bool:

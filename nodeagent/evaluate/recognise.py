@@ -124,6 +124,10 @@ def reads_status(text: bytes) -> bool:
     return bool(_STATUS.search(text) or _BARE_RETURN.fullmatch(text.strip()))
 
 
+def _reads_status(script: Script, node: Node) -> bool:
+    return reads_status(script.text[node.start : max(node.end, node.whole_end)])
+
+
 def overwrites(redirects: Sequence[Redirect]) -> Word | None:
     """The file that loses its content to what the statement prints, and so depends on all of it; a log does not."""
     for redirect in redirects:
@@ -343,7 +347,7 @@ def _usage(script: Script, names: set[str], runs: Mapping[str, RunFunction]) -> 
     def visit_block(block: Block, inside: str | None, isolated: bool, used: bool, after: bool) -> None:
         for index, (node, background) in enumerate(block.items):
             following = block.items[index + 1][0] if index + 1 < len(block.items) else None
-            read = reads_status(script.text[following.start : following.end]) if following is not None else after
+            read = _reads_status(script, following) if following is not None else after
             visit(node, inside, isolated or background, used or read)
 
     visit_block(script.block, None, False, False, False)

@@ -5,6 +5,7 @@ reporter tells. It sits between :mod:`nodeagent.reconcile`, which decides that a
 stages, which do not know one another.
 """
 
+import os
 import time
 from collections import Counter
 from pathlib import Path
@@ -220,18 +221,21 @@ class Steps:
         status = self._native.copy(statement, self._program.copies[number], arguments, stand)
         return "shell" if status is None else str(status)
 
-    def _to(self, number: int, target: str, stand: Stand) -> str:
-        statement = self._program.statements[number]
+    def _to(self, place: int, target: str, stand: Stand) -> str:
+        statement = self._program.statements[place]
         self._last_line = statement.line
         if not stand.cwd or not is_plain_destination(target, cwd=stand.cwd):
-            self._frames.append(Frame(statement=None, place=number, silent=True, target=target))
+            self._frames.append(Frame(statement=None, place=place, silent=True, target=target))
             return ""
-        staged = self._staging / f"text-{len(self._frames)}"
-        staged.unlink(missing_ok=True)
+        staged = None
+        if os.path.isdir(os.path.dirname(os.path.realpath(os.path.join(stand.cwd, target)))):
+            staged = self._staging / f"text-{len(self._frames)}"
+            staged.unlink(missing_ok=True)
+        # Else the redirection fails: its message, its status and what is not run then are the shell's.
         self._frames.append(
             Frame(
                 statement=statement,
-                place=number,
+                place=place,
                 number=self.account.next_number(),
                 target=target,
                 staged=staged,
@@ -239,7 +243,7 @@ class Steps:
                 silent=True,
             )
         )
-        return str(staged)
+        return str(staged or "")
 
     def _tx(self, place: int, status: int) -> str:
         return str(self._native.place(self._pop(place), status))
@@ -256,11 +260,11 @@ class Steps:
     def shell_ended(self, status: int, *, stopped: bool, expired: bool) -> None:
         """Close what is still open: the shell has ended inside a step."""
         for frame in reversed(self._frames):
-            if frame.statement is None or (frame.silent and frame.staged is None):
+            if frame.statement is None:
                 continue
-            if frame.staged is not None and not (stopped or expired):
+            if frame.is_text and not (stopped or expired):
                 self._native.place(frame, status)  # what was printed before set -e ended it
-            elif frame.staged is not None:
+            elif frame.is_text:
                 reason = f"the shell ended here with status {status}"
                 change = FileChange(path=frame.target, change=Change.FAILED, reason=reason)
                 self.account.placed(frame.statement, change, frame.number)

@@ -35,5 +35,5 @@ class Frame:
 
     @property
     def is_text(self) -> bool:
-        """Whether it is a text that the agent is to place."""
-        return self.staged is not None
+        """Whether it is a text that the agent is to place (``staged`` is None where the shell cannot write it)."""
+        return self.silent and self.statement is not None

@@ -68,9 +68,14 @@ class Native:
 
     def place(self, frame: Frame, status: int) -> int:
         """Place the text of a step that has ended with a status; returns the one that it comes to have."""
-        if frame.staged is None or frame.statement is None or frame.stand is None:
+        if frame.statement is None or frame.stand is None:
             return status
         statement, stand = frame.statement, frame.stand
+        if frame.staged is None:
+            path = os.path.join(stand.cwd, frame.target)
+            reason = f"{statement.text}: cannot create {path}: there is no such directory"
+            self._account.placed(statement, FileChange(path=path, change=Change.FAILED, reason=reason), frame.number)
+            return status
         text = _read_limited(frame.staged)
         self._view.statement = statement
         if text is None:

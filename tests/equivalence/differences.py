@@ -29,18 +29,8 @@ class Permitted:
 def _without_rsync(lines: list[str]) -> list[str]:
     text = "".join(f"{line}\n" for line in lines)
     text = re.sub(r"^sending incremental file list\n(?:.*\n)*?total size is .*\n", "", text, flags=re.M)
-    text = re.sub(
-        r"^created directory .*\n|^rsync(?: error)?: .*\n|^ERROR: destination must .*\n", "", text, flags=re.M
-    )
+    text = re.sub(r"^(?:created directory|rsync:|rsync error:|ERROR: destination must) .*\n", "", text, flags=re.M)
     return text.splitlines()
-
-
-def _without_cannot_create(lines: list[str]) -> list[str]:
-    message = re.compile(
-        r".*: (?:cannot create .*: .*|can't create .*: .*|line \d+: .*: (?:No such file or directory|Is a directory)|"
-        r"line \d+: can't create .*)"
-    )
-    return [line for line in lines if not message.fullmatch(line)]
 
 
 def _kept_directory(plain: Entry | None, ours: Entry | None) -> bool:
@@ -54,12 +44,6 @@ PERMITTED = (
         output=_without_rsync,
     ),
     Permitted(
-        name="cannot-create",
-        reason="the agent places the text, and its report says why a destination cannot be written",
-        spec="the shell itself produces the text, into a file of the agent's",
-        output=_without_cannot_create,
-    ),
-    Permitted(
         name="kept-directory",
         reason="git records neither mode nor owner of a directory, so an existing one keeps its own",
         spec="`rsync -a DIR/ DST` sets mode, owner and time of an existing DST directory",
@@ -68,10 +52,10 @@ PERMITTED = (
 )
 
 
-def comparable(lines: list[str], claimed: set[str]) -> list[str]:
+def comparable(lines: list[str]) -> list[str]:
     """An output without what may differ."""
     for permitted in PERMITTED:
-        if permitted.output is not None and (not permitted.name or permitted.name in claimed):
+        if permitted.output is not None:
             lines = permitted.output(lines)
     return lines
 

@@ -264,6 +264,7 @@ def _make_root(root: str, files: Mapping[bytes, File]) -> None:
     os.symlink("/usr/bin/busybox", "/stubs/ash")
     for name, text in _ETC.items():
         _put(f"/etc/{name}".encode(), File(content=text.encode()))
+    _put(LOGGED.encode(), File())
     for path in sorted(files):
         _put(os.path.join(REPOSITORY.encode(), path), files[path])
     os.umask(0o022)

@@ -10,9 +10,9 @@ from tests.equivalence.sandbox import PROJECT
 CASES = list(cases())
 # The construct table of the issue that asked for all of post.sh, and what a site's names and quotes may be.
 ROWS = {
-    "if", "case", "for", "while", "functions", "$( )", "pipes", "here-docs", ">>", ">", "tee", "sed -i", "cp install ln",
-    "globs", "positional parameters", "set -e", "traps", "arrays", "[[ ]]", "source", "subshells", "|| true",
-    "missing sources", "failing steps", "no #!", "quoting", "names",
+    "if", "case", "for", "while", "functions", "$( )", "pipes", "here-docs", ">>", ">", "tee", "sed -i",
+    "cp install ln", "globs", "positional parameters", "set -e", "traps", "arrays", "[[ ]]", "source", "subshells",
+    "|| true", "missing sources", "failing steps", "no #!", "quoting", "names",
 }  # fmt: skip
 NATIVE = {"COPY", "APPEND", "WRITE"}
 RUNS = [(case, shell) for case in CASES for shell in case.shells]
