@@ -51,7 +51,9 @@ def test_the_journal_has_each_step_with_the_guides_words_and_the_fields(commit: 
     said = next(entry for entry in steps if entry["MESSAGE"] == "scratch /var/scratch exited with code 0")
     assert commit in said["NODEAGENT_REVISION"]
     assert int(said["NODEAGENT_LINE"]) > 0
-    ended = next(e for e in steps if e["NODEAGENT_STEP"] == said["NODEAGENT_STEP"] and "EXIT_STATUS" in e)
+    assert said["EXIT_STATUS"] == "0"
+    assert int(said["DURATION_USEC"]) > 0
+    ended = next(e for e in steps if e["NODEAGENT_STEP"] == said["NODEAGENT_STEP"] and "NODEAGENT_CHANGE" in e)
     assert ended["EXIT_STATUS"] == "0"
     assert ended["NODEAGENT_CHANGE"] == "executed"
     assert int(ended["DURATION_USEC"]) > 0

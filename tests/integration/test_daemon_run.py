@@ -172,7 +172,7 @@ def test_a_file_changed_by_hand_is_put_back_and_quiet_cycles_log_nothing(node):
 
 
 def test_what_a_command_line_did_shows_in_the_daemon_s_status(node):
-    node.push("ls $D/fixed")
+    node.push("cp $D/fixed $D/copy")
     node.start()
     until(lambda: node.conditions().get("Degraded") == "StepsFailed")
     (node.root / "fixed").touch()

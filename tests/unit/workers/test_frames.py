@@ -121,7 +121,15 @@ def test_a_frame_over_the_limit_is_not_made() -> None:
 
 
 def test_every_event_can_cross() -> None:
-    samples: dict[object, object] = {str: "x", int: 1, bool: True, Scope: Scope.FULL, Trigger: Trigger.BOOT, Step: STEP}
+    samples: dict[object, object] = {
+        str: "x",
+        int: 1,
+        int | None: 1,
+        bool: True,
+        Scope: Scope.FULL,
+        Trigger: Trigger.BOOT,
+        Step: STEP,
+    }
     for kind in EVENT_TYPES:
         fields = {f.name: samples.get(f.type, {}) for f in dataclasses.fields(kind)}
         event = kind(**fields)  # type: ignore[arg-type]
