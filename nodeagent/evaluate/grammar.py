@@ -5,6 +5,7 @@ tree-sitter-bash accepts some texts with a wrong tree and without an error; they
 
 * a redirection after a list or a pipeline belongs to its last command, not to the whole;
 * words after a redirection's target are arguments of the command;
+* assignments that end their line are no prefix of the command on the next line;
 * what follows a here-doc's operator on its line (``| tee x``, ``&& y``) hangs below the here-doc: opaque;
 * a reserved word in the place of a command's name: the whole text is not understood.
 """
@@ -21,7 +22,7 @@ _LANGUAGE = tree_sitter.Language(tree_sitter_bash.language())
 _PLAIN = re.compile(rb"[\w./:=,+@%^-]+")
 # Where one of these is taken for a command's name, the tree is wrong.
 _RESERVED = frozenset(
-    {"if", "then", "else", "elif", "fi", "do", "done", "case", "esac", "for", "while", "until", "{", "}"}
+    {"if", "then", "else", "elif", "fi", "do", "done", "case", "esac", "for", "while", "until", "{", "}", "!", "[["}
 )
 _DEPTH_LIMIT = 200  # of nested constructs; deeper text is not understood
 
@@ -209,13 +210,18 @@ class _Reader:
     def _node(self, node: tree_sitter.Node) -> Node:
         kind = node.type
         if kind == "command":
-            return self._command(node, ())
+            command = self._command(node, ())
+            if command.words and command.words[0].text == b"[":  # behind assignments it is none of its own kind
+                return Opaque(kind="test_command", start=command.start, end=command.end, line=command.line)
+            return command
         if kind == "redirected_statement":
             return self._redirected(node)
         if kind == "pipeline":
-            return Pipeline(parts=tuple(self.node(c) for c in node.children if c.is_named), **_span(node))
+            parts = tuple(self.node(c) for c in node.children if c.is_named)
+            return Pipeline(parts=parts, **_span(node, parts[0]))
         if kind == "list":
-            return AndOr(operands=self._operands(node), **_span(node))
+            operands = self._operands(node)
+            return AndOr(operands=operands, **_span(node, operands[0]))
         if kind == "function_definition":
             name, body = node.child_by_field_name("name"), node.child_by_field_name("body")
             if name is not None and body is not None and node.child_by_field_name("redirect") is None:
@@ -318,7 +324,8 @@ class _Reader:
         words: list[Word] = []
         found: list[Redirect] = []
         assigns = False
-        for child in node.children:
+        own = self._own_children(node)
+        for child in own:
             if child.type == "variable_assignment":
                 assigns = True
             elif child.type in {"file_redirect", "herestring_redirect", "heredoc_redirect"}:
@@ -332,11 +339,23 @@ class _Reader:
             words=tuple(words),
             redirects=tuple(found),
             assigns=assigns,
-            start=node.start_byte,
+            start=own[0].start_byte,
             end=_head_end(node),
-            line=node.start_point[0] + 1,
+            line=own[0].start_point[0] + 1,
         )
         return self._with_redirects(command, list(redirects), outer or node) if redirects else command
+
+    def _own_children(self, node: tree_sitter.Node) -> list[tree_sitter.Node]:
+        """Without the assignments that stand on lines before: they are a statement of their own."""
+        own = [child for child in node.children if child.type != "comment"]
+        first = 0
+        for index in range(1, len(own)):
+            if own[index - 1].type != "variable_assignment":
+                break
+            between = self._text[own[index - 1].end_byte : own[index].start_byte]
+            if b"\n" in between.replace(b"\\\n", b""):
+                first = index
+        return own[first:]
 
     def _with_redirects(self, command: Command, nodes: list[tree_sitter.Node], outer: tree_sitter.Node) -> Command:
         words, found = list(command.words), list(command.redirects)
@@ -444,10 +463,11 @@ class _SpanFields(TypedDict):
     whole_end: int
 
 
-def _span(node: tree_sitter.Node) -> _SpanFields:
+def _span(node: tree_sitter.Node, first: Node | None = None) -> _SpanFields:
+    """``first``: the part that it begins with, where that may begin later than the grammar says."""
     return _SpanFields(
-        start=int(node.start_byte),
+        start=int(node.start_byte) if first is None else first.start,
         end=_head_end(node),
-        line=int(node.start_point[0]) + 1,
+        line=int(node.start_point[0]) + 1 if first is None else first.line,
         whole_end=int(node.end_byte),
     )

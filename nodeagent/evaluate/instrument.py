@@ -142,7 +142,7 @@ class _Writer:
     def _block(self, block: Block, context: _Context) -> None:
         for index, (node, background) in enumerate(block.items):
             following = block.items[index + 1][0] if index + 1 < len(block.items) else None
-            after = context.after if following is None else reads_status(self._whole(following))
+            after = context.after if following is None else reads_status(self._script, following)
             here = _Context(used=context.used or after, after=after)
             if background:
                 self._background(node, here)

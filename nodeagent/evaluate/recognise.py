@@ -119,13 +119,24 @@ def without_comments(script: Script) -> bytes:
     return bytes(text)
 
 
-def reads_status(text: bytes) -> bool:
-    """Does the statement look at ``$?`` as it finds it?"""
-    return bool(_STATUS.search(text) or _BARE_RETURN.fullmatch(text.strip()))
+def reads_status(script: Script, node: Node) -> bool:
+    """Does the statement look at ``$?`` as it finds it, before something in it has given another one?"""
+    match node:
+        case Compound(kind="if" | "while" | "negation", conditions=(Block(items=((first, _), *_)), *_)):
+            return _redirected_by_status(node) or reads_status(script, first)
+        case Compound(kind="group" | "subshell", bodies=(Block(items=((first, _), *_)), *_)):
+            return _redirected_by_status(node) or reads_status(script, first)
+        case AndOr(operands=(first, *_)):
+            return reads_status(script, first)
+        case Function():
+            return False
+        case _:
+            text = script.text[node.start : max(node.end, node.whole_end)]
+            return bool(_STATUS.search(text) or _BARE_RETURN.fullmatch(text.strip()))
 
 
-def _reads_status(script: Script, node: Node) -> bool:
-    return reads_status(script.text[node.start : max(node.end, node.whole_end)])
+def _redirected_by_status(node: Compound) -> bool:
+    return any(r.target is not None and _STATUS.search(r.target.text) for r in node.redirects)
 
 
 def overwrites(redirects: Sequence[Redirect]) -> Word | None:
@@ -347,7 +358,7 @@ def _usage(script: Script, names: set[str], runs: Mapping[str, RunFunction]) -> 
     def visit_block(block: Block, inside: str | None, isolated: bool, used: bool, after: bool) -> None:
         for index, (node, background) in enumerate(block.items):
             following = block.items[index + 1][0] if index + 1 < len(block.items) else None
-            read = _reads_status(script, following) if following is not None else after
+            read = reads_status(script, following) if following is not None else after
             visit(node, inside, isolated or background, used or read)
 
     visit_block(script.block, None, False, False, False)
