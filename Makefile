@@ -11,7 +11,7 @@ SHELL_PROGRAMS = $(shell git grep -lE '^\#! ?/.*\b(sh|bash|dash)( |$$)' -- .ci b
 	':!*.py' ':!*.md')
 
 .DEFAULT_GOAL := help
-.PHONY: help check shellcheck test vm-test demo bench format wheel lock clean venv run-programs test-programs
+.PHONY: help check shellcheck test vm-test fuzz demo bench format wheel lock clean venv run-programs test-programs
 
 help: ## say what each target does
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -33,6 +33,9 @@ test: test-programs ## every test this machine can run; the last line counts pas
 
 vm-test: test-programs ## only the scenarios on a booted Debian
 	$(PYTEST) vm-tests
+
+fuzz: test-programs ## random post.sh programs, by nodeagent and by the plain shell, for MINUTES (5)
+	FUZZ_MINUTES=$(or $(MINUTES),5) $(PYTEST) tests/equivalence/test_generated.py
 
 demo: run-programs ## the main job on examples/compute-configs, shown step by step in a sandbox
 	$(BIN)/python demo/demo.py

@@ -1,0 +1,147 @@
+"""Random post.sh programs from a grammar of what sites write; for hypothesis.
+
+Every program ends: loops count, and no function calls itself. There are two sets of destinations. What nodeagent does
+natively or gates as a step writes to one; what must run at every apply, since its status or output decides something,
+writes to the other. Else a program could undo by a step, which is done, what its conditions do each time anew, and the
+second apply would differ for a reason that docs/spec.md grants. For the same reason no step removes a file.
+"""
+
+from dataclasses import dataclass
+
+from hypothesis import strategies as st
+
+Text = st.SearchStrategy[str]
+
+PROLOGUE = """COPY() {
+  mkdir -p "$(dirname "$2")"
+  rsync -a "$1" "$2"
+}
+RUN() {
+  logger -t postscripts "Running $*"
+  "$@"
+  code=$?
+  logger -t postscripts "$* exited with code $code"
+  return $code
+}
+quiet() { "$@" >/dev/null; }
+D=/etc Q=/opt v=old
+"""
+EXTRAS = (
+    "", "", "", "set -e\n", "set -u\n", "set -eu\n", "cd files\ncd ..\n", "umask 027\n", "trap 'echo end $?' EXIT\n",
+)  # fmt: skip
+STEPS = ("/etc/x", "/etc/y", "/srv/z", "/etc/hosts", '"/etc/x"', '"$D/v"', "${D}/v")
+ASKED = ("/opt/x", "/opt/y", "'/opt/z'", '"/opt/x"', '"$Q/v"', "${Q}/v")
+SOURCES = ("files/a", "files/b", "files/c", "files/none")
+WORDS = (
+    "plain", "'two words'", '"$v"', "$v", '"$1"', "$#", '"$(cat files/a)"', "\\$", '"it\'s"', "''", "${v:-none}", "*a",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """``text`` has the first line ``#!/bin/sh``; hypothesis shows it as it is."""
+
+    text: str
+
+    def __repr__(self) -> str:
+        return f"\n{self.text}"
+
+
+def _joined(*parts: str | Text) -> Text:
+    return st.tuples(*(st.just(part) if isinstance(part, str) else part for part in parts)).map("".join)
+
+
+words = st.lists(st.sampled_from(WORDS), min_size=1, max_size=3).map(" ".join)
+source = st.sampled_from(SOURCES)
+step = _joined("step ", st.sampled_from(["0", "0", "0", "1", "3"]), " ", words)
+shell = st.one_of(
+    st.sampled_from(["true", "false", ":", "v=new", "cd /", "cd /configs", "shift 2>/dev/null || :"]),
+    st.sampled_from(["set -e", "set +e"]),
+    _joined("echo ", words),
+    _joined("v=", st.sampled_from(WORDS)),
+    _joined("v=$(", step, ")"),
+)
+test = st.sampled_from(
+    ["true", "false", "[ -e /etc/x ]", "[ -f files/a ]", '[ "$v" = new ]', "[ $# -gt 0 ]", "grep -q first /opt/x"]
+)
+operator = st.sampled_from([">", ">>", ">>"])
+saying = st.one_of(_joined("echo ", words), _joined("printf '%s\\n' ", words), _joined("cat ", source))
+printing = st.one_of(saying, st.just("printf 'no end'"))
+
+
+def _lines(destinations: tuple[str, ...]) -> tuple[Text, Text]:
+    """Statements on one line, and those with more."""
+    to = st.sampled_from(destinations)
+    line = st.one_of(
+        step,
+        _joined(printing, " ", operator, st.one_of(to, to, st.just("/etc/passwd/none"))),
+        _joined(saying, " | tee ", st.sampled_from(["", "-a "]), to, st.sampled_from(["", " >/dev/null"])),
+        _joined(st.sampled_from(["COPY ", "rsync -a ", "rsync -rlptgoD "]), source, " ", to),
+        _joined("RUN ", step),
+        _joined("quiet ", step),
+        _joined(st.sampled_from(["sed -i s/t/T/ ", "chmod 0600 ", "touch ", "grep -q first "]), to),
+        _joined("cp ", source, " ", to),
+        _joined("sort ", source, " >", to),
+        st.just("mkdir -p /srv/d"),
+        shell,
+    )
+    here_doc = st.tuples(operator, to, st.sampled_from(["EOF", "'EOF'"]), words).map(
+        lambda p: f"cat {p[0]}{p[1]} <<{p[2]}\ntext {p[3]}\nEOF"
+    )
+    return line, st.one_of(line, line, line, here_doc)
+
+
+line, simple = _lines(STEPS)
+asked_line, asked_simple = _lines(ASKED)
+condition = st.one_of(test, asked_line, _joined("! ", step))
+
+
+def _body(inner: Text) -> Text:
+    return st.lists(inner, min_size=1, max_size=3).map("\n".join)
+
+
+def _control(inner: Text, function: str) -> Text:
+    """Compounds whose bodies stand as their whole stands."""
+    body = _body(inner)
+    return st.one_of(
+        _joined("if ", condition, "; then\n", body, "\nfi"),
+        _joined("if ", condition, "\nthen\n", body, "\nelse\n", body, "\nfi"),
+        _joined("for i in 1 2; do\n", body, "\ndone"),
+        _joined("n=0; while [ $n -lt 2 ]; do n=$((n + 1))\n", body, "\ndone"),
+        _joined("while read -r line; do\n", body, "\ndone <files/b"),
+        _joined("case $v in n*) ", body, "\n;; *) ", body, "\n;; esac"),
+        _joined("{ ", body, "\n}"),
+        _joined("( ", body, "\n)"),
+        _joined(f"{function}() {{\n", body, f"\n}}\n{function}"),
+    )
+
+
+asked = st.recursive(asked_simple, lambda inner: _control(inner, "asked"), max_leaves=4)
+lists = st.one_of(
+    _joined(line, "; ", line),
+    _joined(test, " && ", line),
+    _joined(step, " || ", st.sampled_from(["true", ":", "echo failed", "step 0 else", "exit 9"])),
+    _joined(line, " || ", st.sampled_from(["true", ":", "echo failed", "exit 9"])),
+    _joined(asked_line, " && ", step),
+    _joined(asked_line, " || ", asked_line, " && ", step),
+    _joined("! ", asked_line),
+    _joined(asked_line, '\necho "was $?"'),
+    _joined(asked_line, " | cat"),
+    _joined(step, " &\nwait"),
+    # What compounds write to is written by nothing else.
+    _joined("{ ", _body(asked), "\n} >/srv/out/1"),
+    _joined("{ ", _body(simple), "\n} >>/srv/out/2"),
+    _joined("if ", condition, "; then\n", _body(asked), "\nfi >/srv/out/1"),
+    _joined("( ", _body(simple), "\n) || echo or"),
+    _joined("inner() {\n", _body(asked), "\n}\ninner || echo failed"),
+    _joined("inner() {\n", _body(asked), "\n}\nv=$(inner)\nRUN inner"),
+)
+statement = st.recursive(
+    st.one_of(simple, simple, lists), lambda inner: st.one_of(_control(inner, "f"), lists), max_leaves=6
+)
+programs = st.builds(
+    lambda extra, statements, end: Program("\n".join([f"#!/bin/sh\n{PROLOGUE}{extra}", *statements, end])),
+    st.sampled_from(EXTRAS),
+    st.lists(statement, min_size=1, max_size=7),
+    st.sampled_from(["", "", "", "exit\n", "exit 4\n", "step 5\n", "true\n"]),
+)
