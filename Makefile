@@ -20,7 +20,8 @@ check: test-programs ## ruff, formatting, mypy, import contract, shellcheck
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy testbed demo bench/no-news bench/native-call conftest.py
+	$(BIN)/mypy testbed demo bench/no-news conftest.py
+	$(BIN)/mypy bench/native-call
 	$(BIN)/mypy vm-tests
 	$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory shellcheck
