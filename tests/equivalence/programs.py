@@ -1,9 +1,7 @@
 """Random post.sh programs from a grammar of what sites write; for hypothesis.
 
-Every program ends: loops count, and no function calls itself. There are two sets of destinations. What nodeagent does
-natively or gates as a step writes to one; what must run at every apply, since its status or output decides something,
-writes to the other. Else a program could undo by a step, which is done, what its conditions do each time anew, and the
-second apply would differ for a reason that docs/spec.md grants. For the same reason no step removes a file.
+Every program ends: loops count, and no function calls itself. What must run at every apply, since its status or output
+decides something, mostly writes to other destinations than what nodeagent does natively or gates as a step.
 """
 
 from dataclasses import dataclass
@@ -74,8 +72,9 @@ def _lines(destinations: tuple[str, ...]) -> tuple[Text, Text]:
     to = st.sampled_from(destinations)
     line = st.one_of(
         step,
-        _joined(printing, " ", operator, st.one_of(to, to, st.just("/etc/passwd/none"))),
-        _joined(saying, " | tee ", st.sampled_from(["", "-a "]), to, st.sampled_from(["", " >/dev/null"])),
+        _joined(printing, " >", st.one_of(to, to, st.just("/etc/passwd/none"))),
+        _joined("echo ", words, " @ >>", st.one_of(to, to, st.just("/etc/passwd/none"))),
+        _joined("echo ", words, " @ | tee ", st.sampled_from(["", "-a "]), to, st.sampled_from(["", " >/dev/null"])),
         _joined(st.sampled_from(["COPY ", "rsync -a ", "rsync -rlptgoD "]), source, " ", to),
         _joined("RUN ", step),
         _joined("quiet ", step),
@@ -86,7 +85,7 @@ def _lines(destinations: tuple[str, ...]) -> tuple[Text, Text]:
         shell,
     )
     here_doc = st.tuples(operator, to, st.sampled_from(["EOF", "'EOF'"]), words).map(
-        lambda p: f"cat {p[0]}{p[1]} <<{p[2]}\ntext {p[3]}\nEOF"
+        lambda p: f"cat {p[0]}{p[1]} <<{p[2]}\ntext {p[3]} @\nEOF"
     )
     return line, st.one_of(line, line, line, here_doc)
 
@@ -126,7 +125,7 @@ lists = st.one_of(
     _joined(asked_line, " || ", asked_line, " && ", step),
     _joined("! ", asked_line),
     _joined(asked_line, '\necho "was $?"'),
-    _joined(asked_line, " | cat"),
+    _joined(step, " | cat"),
     _joined(step, " &\nwait"),
     # What compounds write to is written by nothing else.
     _joined("{ ", _body(asked), "\n} >/srv/out/1"),
@@ -139,8 +138,17 @@ lists = st.one_of(
 statement = st.recursive(
     st.one_of(simple, simple, lists), lambda inner: st.one_of(_control(inner, "f"), lists), max_leaves=6
 )
+
+
+def _program(extra: str, statements: list[str], end: str) -> Program:
+    """Each ``@`` becomes a number of its own: text that stands in a file already would be adopted, not appended."""
+    first, *others = "\n".join([*statements, end]).split(" @")
+    numbered = "".join(f" {number}{part}" for number, part in enumerate(others))
+    return Program(f"#!/bin/sh\n{PROLOGUE}{extra}\n{first}{numbered}")
+
+
 programs = st.builds(
-    lambda extra, statements, end: Program("\n".join([f"#!/bin/sh\n{PROLOGUE}{extra}", *statements, end])),
+    _program,
     st.sampled_from(EXTRAS),
     st.lists(statement, min_size=1, max_size=7),
     st.sampled_from(["", "", "", "exit\n", "exit 4\n", "step 5\n", "true\n"]),
