@@ -112,8 +112,8 @@ class Evaluation:
     """The result of one evaluation.
 
     ``exit_status`` is post.sh's own (128+N after signal N). ``finished`` is false when post.sh did not come to its
-    end (killed at a time limit, agent stopped). ``steps`` leaves out native steps that changed nothing unless they
-    failed; ``counts`` has all of them by :class:`Change` value.
+    end (killed at a time limit, agent stopped). ``steps`` has a native step's destinations one by one where they
+    changed or failed, and the others in one entry; ``counts`` has them all by :class:`Change` value.
     """
 
     number: int
