@@ -78,7 +78,8 @@ def evaluate(
     """
     script = job.directory / ENTRY
     restore_original(script)
-    process.StepMark(settings.runtime).end_leftovers()
+    mark = process.StepMark(settings.runtime)
+    mark.end_leftovers()
     try:
         text = script.read_bytes()
     except (FileNotFoundError, IsADirectoryError) as error:
@@ -109,10 +110,12 @@ def evaluate(
             evaluation=number,
             reporter=reporter,
             staging=pipes.directory,
-            runtime=settings.runtime,
+            mark=mark,
             step_timeout=settings.step_timeout,
         )
-        ended = _run(job, script, by, program=program, pipes=pipes, steps=steps, settings=settings, stop=stop)
+        ended = _run(
+            job, script, by, program=program, pipes=pipes, steps=steps, mark=mark, settings=settings, stop=stop
+        )
         steps.shell_ended(
             ended.exit_status, stopped=ended.end is shell.End.STOPPED, expired=ended.end is shell.End.EXPIRED
         )
@@ -148,6 +151,7 @@ def _run(
     program: Instrumented,
     pipes: shell.Pipes,
     steps: Steps,
+    mark: process.StepMark,
     settings: Settings,
     stop: threading.Event,
 ) -> shell.Ended:
@@ -158,6 +162,7 @@ def _run(
     with _output() as (output, written), _replaced(script, program) as original_back, _orphans_adopted():
         running = process.Process.start(argv, cwd=str(job.directory), environment=settings.environment, output=written)
         os.close(written)
+        mark.group = running.pid
         driver = shell.Driver(
             running,
             handler=steps,

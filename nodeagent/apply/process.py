@@ -30,7 +30,7 @@ def ticks() -> int:
 
 
 class Process:
-    """A program under way, in the agent's own process group: who ends a crashed agent's group ends it too."""
+    """A program under way, in a process group of its own, as a login shell's jobs have: its ``kill 0`` is its own."""
 
     def __init__(self, popen: "subprocess.Popen[bytes]") -> None:
         self._popen = popen
@@ -64,12 +64,18 @@ class Process:
                 stdout=output,
                 stderr=output,
                 umask=umask,
+                process_group=0,
                 preexec_fn=die_with_parent,  # noqa: PLW1509 - the agent has one thread
             )
         )
 
     def poll(self) -> int | None:
-        """The exit status, 128+N after signal N, or None while it runs."""
+        """The exit status, 128+N after signal N, or None while it runs.
+
+        Orphans that have ended (see :func:`adopt_orphans`) are collected: a script that waits until a daemon is gone
+        (``while kill -0 $pid``) would else wait for ever.
+        """
+        reap_orphans(self.pid)
         code = self._popen.poll()
         return None if code is None else status_of(code)
 
@@ -137,17 +143,18 @@ def end_descendants(number: int, *, since: int, spare: int) -> int:
 class StepMark:
     """A note on tmpfs of the step under way, for the agent that comes after one that was killed.
 
-    The shell dies with its agent, but what a step runs does not, and the step is due again. The note holds the process
-    group, which the kernel gives to nobody else as long as one of its members lives, and when the step began: what an
-    earlier step has left running on purpose is spared.
+    The shell dies with its agent, but what a step runs does not, and the step is due again. The note holds the agent's
+    pid, the shell's process group, which the kernel gives to nobody else as long as one of its members lives, and when
+    the step began: what an earlier step has left running on purpose is spared.
     """
 
     def __init__(self, directory: Path) -> None:
         self._file = directory / "step"
+        self.group = os.getpgrp()
 
     def set(self) -> None:
-        """A step begins."""
-        self._file.write_text(f"{os.getpgrp()} {ticks()}\n")
+        """A step of the shell that leads ``group`` begins."""
+        self._file.write_text(f"{os.getpid()} {self.group} {ticks()}\n")
 
     def clear(self) -> None:
         """None is under way."""
@@ -156,13 +163,16 @@ class StepMark:
     def end_leftovers(self) -> int:
         """Kill what the step of a killed agent still runs; returns how many processes that were."""
         try:
-            group, since = (int(word) for word in self._file.read_text().split())
+            agent, group, since = (int(word) for word in self._file.read_text().split())
         except (OSError, ValueError):
             return 0
         self.clear()
-        members = [entry for entry in _processes() if entry.group == group and entry.started >= since]
-        if Path("/proc", str(group)).exists() or group == os.getpgrp():
-            return 0  # the leader, and so perhaps the agent, is alive
+        entries = list(_processes())
+        if any(entry.pid == agent and entry.started <= since for entry in entries):
+            return 0  # the agent is alive
+        if any(entry.pid == group and entry.started > since for entry in entries):
+            return 0  # the group has ended, and its number is somebody else's
+        members = [entry for entry in entries if entry.group == group and entry.started >= since]
         for entry in members:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(entry.pid, signal.SIGKILL)

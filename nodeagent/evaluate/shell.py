@@ -69,7 +69,9 @@ class Running(Protocol):
     pid: int
     descriptor: int
 
-    def poll(self) -> int | None: ...
+    def poll(self) -> int | None:
+        """Its exit status, None while it runs. Called again and again: it also collects what has been orphaned."""
+
     def signal(self, number: int) -> None: ...
 
 
@@ -261,14 +263,17 @@ class Driver:
             if self._pipes is not None:
                 selector.register(self._pipes.request, selectors.EVENT_READ)
             status: int | None = None
+            look_at = 0.0
             while status is None:
                 ready = {key.fd for key, _ in selector.select(_TICK)}
                 if self._output in ready and not self._drain():
                     selector.unregister(self._output)
                 if self._pipes is not None and self._pipes.request in ready:
                     self._answer(self._pipes)
-                status = self._process.poll() if self._process.descriptor in ready else None
-                self._enforce(time.monotonic())
+                now = time.monotonic()
+                if self._process.descriptor in ready or now >= look_at:
+                    status, look_at = self._process.poll(), now + _TICK
+                self._enforce(now)
         self._drain()
         self._flush()
         return Ended(exit_status=status, end=self._end)

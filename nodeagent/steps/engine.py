@@ -39,7 +39,7 @@ class Steps:
         evaluation: int,
         reporter: Reporter,
         staging: Path,
-        runtime: Path,
+        mark: process.StepMark,
         step_timeout: float,
     ) -> None:
         self._program = program
@@ -51,7 +51,7 @@ class Steps:
         self._step_timeout = step_timeout
         self.account = Account(reporter)
         self._native = Native(view, self.account, {s.key for s in program.statements})
-        self._mark = process.StepMark(runtime)
+        self._mark = mark
         self._frames: list[Frame] = []
         self._reached: Counter[str] = Counter()
         self._last_line = 0

@@ -48,12 +48,13 @@ class Child:
 
     def kill(self) -> None:
         self.send(signal.SIGKILL)  # it may not have come as far as its own session
-        self.kill_group()
+        self.kill_session()
 
-    def kill_group(self) -> None:
-        """Kill what is left in the child's session; nothing, if it made none."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
+    def kill_session(self) -> None:
+        """Kill what is left in the child's session, group by group; nothing, if it made none."""
+        for group in _groups_of(self.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
 
     def wait(self, deadline: float) -> bool:
         """Whether it has ended; block until then, at most to the deadline."""
@@ -73,6 +74,17 @@ class Child:
         """Wait for the end, and let go."""
         os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
         os.close(self.pidfd)
+
+
+def _groups_of(session: int) -> set[int]:
+    """The process groups of a session."""
+    found = set()
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
+            _state, _parent, group, leader = file.read().rpartition(b")")[2].split(maxsplit=4)[:4]
+            if int(leader) == session:
+                found.add(int(group))
+    return found
 
 
 def pipe() -> tuple[int, int]:

@@ -133,7 +133,7 @@ class Worker:
         ending = self._process.ending()
         self.outcome = self._judge(ending)
         if ending or self._fault or self.traceback:
-            self._process.kill_group()  # what a worker without a result leaves behind has nobody to mind it
+            self._process.kill_session()  # what a worker without a result leaves behind has nobody to mind it
         self._process.reap()
         self._poll.close()
         os.close(self._pipe)

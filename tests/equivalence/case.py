@@ -28,7 +28,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.equivalence.sandbox import File
+from tests.equivalence.root import File
 
 CASES = Path(__file__).parent / "cases"
 SHELLS = {"dash": b"#!/usr/bin/dash", "bash": b"#!/bin/bash", "ash": b"#!/stubs/ash"}

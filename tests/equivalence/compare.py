@@ -3,7 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from tests.equivalence.differences import comparable, granted
-from tests.equivalence.sandbox import Entry, File, Left, Order
+from tests.equivalence.root import Entry, File
+from tests.equivalence.sandbox import Order
+from tests.equivalence.ways import Left
 
 Run = Callable[[Sequence[Order]], list[list[Left]]]
 Tree = Mapping[bytes, Entry]

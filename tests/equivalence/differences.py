@@ -10,7 +10,7 @@ import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.equivalence.sandbox import Entry
+from tests.equivalence.root import Entry
 
 Output = Callable[[list[str]], list[str]]
 

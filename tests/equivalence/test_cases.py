@@ -5,7 +5,7 @@ import pytest
 from tests.equivalence.case import cases
 from tests.equivalence.compare import both_ways, changed, deviations
 from tests.equivalence.differences import PERMITTED
-from tests.equivalence.sandbox import PROJECT
+from tests.equivalence.root import PROJECT
 
 CASES = list(cases())
 # The construct table of the issue that asked for all of post.sh, and what a site's names and quotes may be.

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.equivalence.case import DEFAULTS, SHELLS, for_shell
 from tests.equivalence.compare import both_ways, deviations
 from tests.equivalence.programs import Program, programs
-from tests.equivalence.sandbox import File
+from tests.equivalence.root import File
 
 EXAMPLES = 300
 MINUTES = float(os.environ.get("FUZZ_MINUTES", "0"))  # of `make fuzz`; 0: one round

@@ -99,7 +99,7 @@ class Crashing:
             os.killpg(child, signal.SIGKILL)
         with contextlib.suppress(ChildProcessError):
             while True:
-                os.waitpid(-child, 0)
+                os.waitpid(-1, 0)
 
     def steps(self):
         log = self.root / "steps"

@@ -242,11 +242,12 @@ def test_a_worker_that_heeds_its_time_limit_may_still_say_how_far_it_came() -> N
     assert outcome(lambda _r, stop: stop.wait(DEADLINE) and FOUND, time_limit=0.05) == FOUND
 
 
-def test_what_a_killed_worker_started_is_killed_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("group", [{}, {"setpgroup": 0}])
+def test_what_a_killed_worker_started_is_killed_with_it(monkeypatch: pytest.MonkeyPatch, group: dict[str, int]) -> None:
     monkeypatch.setattr(worker, "GRACE", 0.05)
 
     def job(reporter: Reporter, stop: Stop) -> object:
-        pid = os.spawnlp(os.P_NOWAIT, "sleep", "sleep", "1000")
+        pid = os.posix_spawnp("sleep", ["sleep", "1000"], os.environ, **group)
         reporter.report(StepOutput(number=pid, text=""))
         return hang(reporter, stop)
 
