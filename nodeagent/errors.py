@@ -21,6 +21,7 @@
     │   ├── NonFastForward             the branch was rewritten or went back
     │   ├── RevisionRejected           the tree breaks a limit or is hostile
     │   ├── PostScriptMissing          the tree has no post.sh
+    │   ├── AnnotationInvalid          a comment "# nodeagent:" cannot be followed
     │   └── FetchUserMissing           the user that fetches does not exist
     └── NotNow                         locked or suspended: exit code 75
 
@@ -112,6 +113,10 @@ class RevisionRejected(StalledError):
 
 class PostScriptMissing(StalledError):
     code = "PostScriptMissing"
+
+
+class AnnotationInvalid(StalledError):
+    code = "AnnotationInvalid"
 
 
 class FetchUserMissing(StalledError):

@@ -5,7 +5,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from nodeagent.apply import process
 from nodeagent.apply.rsync import parse as parse_flags
 from nodeagent.errors import PostScriptMissing
 from nodeagent.evaluate import shell
+from nodeagent.evaluate.annotations import annotated
 from nodeagent.evaluate.grammar import parse
 from nodeagent.evaluate.instrument import Instrumented, instrument
 from nodeagent.evaluate.interpreter import Interpreter, interpreter
@@ -37,6 +38,7 @@ __all__ = ["ENTRY", "Job", "Settings", "evaluate", "restore_original"]
 
 ENTRY = "post.sh"
 _NOTICE, _WARNING = 5, 4  # syslog severities
+_NO_SHELL = "its first line names no shell"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,21 +77,17 @@ def evaluate(
 
     Raises:
         PostScriptMissing: the tree has no post.sh.
+        AnnotationInvalid: an annotation in it cannot be followed.
     """
     script = job.directory / ENTRY
     restore_original(script)
     mark = process.StepMark(settings.runtime)
     mark.end_leftovers()
-    try:
-        text = script.read_bytes()
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise PostScriptMissing(
-            f"{script}: the repository has no {ENTRY} at its top: it is the entry point; add it and push"
-        ) from error
+    text = _read(script)
     by = interpreter(text)
     began = time.monotonic()
     with shell.Pipes.open(settings.runtime) as pipes:
-        program = _program(script, text, by, pipes, reporter)
+        program = _annotated(_program(script, text, by, pipes, reporter), text)
         number = source.begin(job.revision, boot=job.boot, scope=job.due.scope, trigger=job.due.trigger)
         reporter.report(
             EvaluationStarted(number=number, revision=str(job.revision), scope=job.due.scope, trigger=job.due.trigger)
@@ -124,9 +122,54 @@ def evaluate(
     return _record(job, source, steps, ended, number=number, reporter=reporter, duration_usec=duration_usec)
 
 
+def check(read: Callable[[str], bytes | None]) -> None:
+    """Refuse a tree that could not be evaluated, before it takes the place of the one that is in force.
+
+    Args:
+        read: gives a file of the tree, or None if there is none at the path.
+
+    Raises:
+        PostScriptMissing: the tree has no post.sh.
+        AnnotationInvalid: an annotation in it cannot be followed.
+    """
+    text = read(ENTRY)
+    if text is None:
+        raise _missing(ENTRY)
+    program = Instrumented(text=text, whole=_NO_SHELL)
+    if interpreter(text).native:
+        program = instrument(parse(text), ENTRY, lambda flags: parse_flags(flags) is not None)
+    _annotated(_as_one_step(text, program.whole) if program.whole else program, text)
+
+
+def _read(script: Path) -> bytes:
+    try:
+        return script.read_bytes()
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise _missing(str(script)) from error
+
+
+def _missing(where: str) -> PostScriptMissing:
+    return PostScriptMissing(
+        f"{where}: the repository has no {ENTRY} at its top: it is the entry point; add it and push"
+    )
+
+
+def _annotated(program: Instrumented, text: bytes) -> Instrumented:
+    """With what the comments of its text say of its steps."""
+    if b"nodeagent:" not in text:
+        return program
+    return replace(program, statements=annotated(parse(text), ENTRY, program.statements, whole=program.whole))
+
+
+def _as_one_step(text: bytes, reason: str) -> Instrumented:
+    key = hashlib.sha256(b"whole\0" + text).hexdigest()[:32]
+    statement = Statement(number=0, key=key, file=ENTRY, line=1, phase=Phase.EXECUTE, text=f"./{ENTRY}")
+    return Instrumented(text=text, statements=(statement,), whole=reason)
+
+
 def _program(script: Path, text: bytes, by: Interpreter, pipes: shell.Pipes, reporter: Reporter) -> Instrumented:
     """The instrumented program, or the program as one step where it is not understood, and a word about it."""
-    program = Instrumented(text=text, whole="its first line names no shell")
+    program = Instrumented(text=text, whole=_NO_SHELL)
     if by.native and not os.access(script.parent, os.W_OK):
         program = replace(program, whole=f"{script.parent} is read-only, and nothing can take its place for a moment")
     elif by.native:
@@ -138,9 +181,7 @@ def _program(script: Path, text: bytes, by: Interpreter, pipes: shell.Pipes, rep
             return replace(program, text=candidate.read_bytes())
         program = replace(program, whole=f"{by.argv[0]} -n refuses it")
     reporter.report(Notice(priority=_NOTICE, text=f"{ENTRY} is run whole, as one step: {program.whole}", path=ENTRY))
-    key = hashlib.sha256(b"whole\0" + text).hexdigest()[:32]
-    statement = Statement(number=0, key=key, file=ENTRY, line=1, phase=Phase.EXECUTE, text=f"./{ENTRY}")
-    return Instrumented(text=text, statements=(statement,), whole=program.whole)
+    return _as_one_step(text, program.whole)
 
 
 def _run(

@@ -68,11 +68,32 @@ class Revision:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Annotation:
+    """What the comments ``# nodeagent: ...`` say of one step; without any, the default of each.
+
+    ``on`` holds absolute paths. ``retry`` is how many times more it is tried after a failure, ``timeout`` is in seconds
+    (None: the configured one). ``mode`` (permission bits), ``user`` and ``group`` (names or numbers; empty: not said)
+    are what a COPY gives its files.
+    """
+
+    on: tuple[str, ...] = ()
+    boot: bool = False
+    always: bool = False
+    anytime: bool = False
+    retry: int = 0
+    timeout: float | None = None
+    mode: int | None = None
+    user: str = ""
+    group: str = ""
+    prune: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
     """A statement of post.sh that became a step.
 
     ``key`` names it across evaluations of one tree: a digest of file, text and ordinal among equal texts.
-    ``line`` counts from 1. ``text`` is the source text, one line, shortened for reports.
+    ``line`` and ``last_line`` count from 1. ``text`` is the source text, one line, shortened for reports.
     """
 
     number: int
@@ -81,6 +102,8 @@ class Statement:
     line: int
     phase: Phase
     text: str
+    last_line: int = 0
+    annotation: Annotation = Annotation()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@
 """
 
 import contextlib
+import functools
 import os
 import threading
 from collections.abc import Iterator
@@ -150,6 +151,8 @@ class _Cycle:
 
     def _install(self, commit: str) -> Revision:
         """Take a revision over from the fetch user's store into the checkout; believe only what hashes prove."""
+        from nodeagent.evaluation import check  # noqa: PLC0415 - see above
+
         config = self._config
         checkout = Checkout(config.source.checkout, config.paths.state)
         if checkout.commit != commit or not checkout.intact(checkout.tree):
@@ -163,6 +166,7 @@ class _Cycle:
             with checkout.staging() as staging:
                 with stream(send, time_limit=config.source.fetch_limit) as received:
                     manifest = receive(received, commit, config.limits, staging, have, ancestor=ancestor)
+                check(functools.partial(checkout.read, manifest, staging))
                 checkout.install(manifest, staging)
         effective = tree.of_items(checkout.items, config.ignore)
         return Revision(ref=config.source.ref, commit=commit, tree=effective)

@@ -422,6 +422,7 @@ class _Writer:
                 line=node.line,
                 phase=phase,
                 text=words if len(words) <= _REPORT_LENGTH else words[: _REPORT_LENGTH - 1] + "…",
+                last_line=node.line + text.count(b"\n"),
             )
         )
         return len(self._statements) - 1

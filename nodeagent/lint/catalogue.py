@@ -56,7 +56,7 @@ RULES: dict[str, Rule] = {
     ),
     "unknown-annotation": Rule(
         _E,
-        "the agent refuses a revision with an annotation that it does not know",
+        "the agent refuses a revision with an annotation that it cannot follow",
         "the words are on=PATHS boot always idle anytime retry=N timeout=TIME mode=MODE owner=USER:GROUP prune=no "
         "ignore=ID",
     ),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
-from nodeagent.lint.annotations import annotations
+from nodeagent.evaluate.annotations import comments
 from nodeagent.lint.finding import Finding
 from nodeagent.lint.program import Program
 from nodeagent.lint.repository import Repository
@@ -80,10 +80,10 @@ def _silenced(tree: Tree, file: str) -> dict[int, frozenset[str]]:
     if entry is None or entry.content is None:
         return {}
     by_line: dict[int, frozenset[str]] = {}
-    for annotation in annotations(entry.content, None):
-        lines = [annotation.line, annotation.line + 1] if annotation.alone else [annotation.line]
-        if annotation.line == 2 and annotation.alone:
-            lines.append(1)
+    for comment in comments(entry.content, None):
+        lines = {comment.line, comment.about}
+        if comment.line == 2 and comment.alone:
+            lines.add(1)
         for line in lines:
-            by_line[line] = by_line.get(line, frozenset()) | annotation.ignored
+            by_line[line] = by_line.get(line, frozenset()) | comment.ignored
     return by_line

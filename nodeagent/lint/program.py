@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from nodeagent.evaluate.annotations import Comment, comments
 from nodeagent.evaluate.grammar import Block, Command, Compound, Function, Node, Opaque, Script, Word
 from nodeagent.evaluate.grammar import parse as parse_shell
-from nodeagent.lint.annotations import Annotation, annotations
 from nodeagent.lint.catalogue import RULES
 from nodeagent.lint.finding import Finding, Severity
 from nodeagent.lint.places import Place, walk
@@ -211,24 +211,19 @@ class Program:
     # --- findings ---
 
     @cached_property
-    def annotations(self) -> tuple[Annotation, ...]:
-        comments = self.script.comments if self.script.error_line is None else None
-        return annotations(self.text, comments)
-
-    def annotated(self, line: int) -> Iterator[Annotation]:
-        """The annotations of a statement on this line: there, or alone on the line above."""
-        yield from (found for found in self._annotations_by_line.get(line - 1, ()) if found.alone)
-        yield from self._annotations_by_line.get(line, ())
-
-    @cached_property
-    def _annotations_by_line(self) -> dict[int, list[Annotation]]:
-        found: dict[int, list[Annotation]] = {}
-        for annotation in self.annotations:
-            found.setdefault(annotation.line, []).append(annotation)
-        return found
+    def annotations(self) -> tuple[Comment, ...]:
+        return comments(self.text, self.script.comments if self.script.error_line is None else None)
 
     def names_at(self, line: int) -> frozenset[str]:
-        return frozenset(name for annotation in self.annotated(line) for name in annotation.names)
+        """The words of the annotations that speak of a line."""
+        return self._names_by_line.get(line, frozenset())
+
+    @cached_property
+    def _names_by_line(self) -> dict[int, frozenset[str]]:
+        found: dict[int, frozenset[str]] = {}
+        for comment in self.annotations:
+            found[comment.about] = found.get(comment.about, frozenset()) | comment.names
+        return found
 
     @cached_property
     def _newlines(self) -> list[int]:

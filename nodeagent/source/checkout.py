@@ -21,6 +21,7 @@ from nodeagent.source.manifest import Entry, Item, Manifest, parents
 from nodeagent.source.record import Identity, Place, Record
 
 _CHUNK = 1 << 16
+_MOST_LINKS = 8  # in a row, from a path to a file
 _MOST_SET_ASIDE = 9
 
 
@@ -90,6 +91,24 @@ class Checkout:
                 f"{error.filename or self.path}: cannot be written: {error.strerror or error}: mend it or make room; "
                 "the next cycle tries again"
             ) from error
+
+    def read(self, manifest: Manifest, staging: Path, name: str) -> bytes | None:
+        """A file of a revision that is not installed yet, within :meth:`staging`; links in the tree are followed.
+
+        Returns:
+            None where the tree has no such file.
+        """
+        for _ in range(_MOST_LINKS):
+            item = manifest.items.get(name)
+            if item is None or item.entry is not Entry.LINK:
+                break
+            name = os.path.normpath(os.path.join(os.path.dirname(name), item.target))
+        if item is None or item.entry is Entry.LINK:
+            return None
+        if (staging / item.oid).exists():
+            return (staging / item.oid).read_bytes()
+        stands = next(n for n, p in self._record.places.items() if p.item.oid == item.oid and self._is_whole(n, p))
+        return (self.path / stands).read_bytes()
 
     def install(self, manifest: Manifest, staging: Path) -> Sequence[str]:
         """Make the checkout equal to the manifest: files, links, directories, modes, and nothing else.

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nodeagent import node, reconcile
-from nodeagent.errors import NotNow, PostScriptMissing
+from nodeagent.errors import AnnotationInvalid, NotNow, PostScriptMissing
 from nodeagent.evaluation import Settings
 from nodeagent.ledger import database
 from nodeagent.model import Change, Notice, Scope, StepLogged, StepOutput, Trigger
@@ -357,6 +357,13 @@ def test_a_second_agent_does_not_wait(site):
 def test_a_tree_without_post_sh_is_refused(site):
     with pytest.raises(PostScriptMissing, match=r"post\.sh"):
         site.apply()
+
+
+def test_an_annotation_that_cannot_be_followed_is_refused_before_anything_is_touched(site):
+    site.program("touch $D/x\ntouch $D/y # nodeagent: onn=/etc")
+    with pytest.raises(AnnotationInvalid, match=r"^post\.sh:\d+: 'onn=/etc' is no annotation"):
+        site.apply()
+    assert list(site.root.iterdir()) == []
 
 
 @pytest.mark.parametrize("damage", [b"", b"not a database" * 100])

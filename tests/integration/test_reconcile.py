@@ -222,6 +222,26 @@ def test_a_tree_without_post_sh_is_named_and_the_next_one_applied(follower):
     assert (follower.root / "ran").exists()
 
 
+@pytest.mark.parametrize("change", ["annotation", "no post.sh"])
+def test_a_tree_that_cannot_be_evaluated_touches_nothing_and_the_one_before_is_enforced(follower, change):
+    follower.push("COPY files/motd $D/motd", **{"files/motd": "good\n"})
+    applied = follower.cycle().applied
+    if change == "annotation":
+        follower.push("COPY files/motd $D/motd # nodeagent: moed=0400", **{"files/motd": "bad\n"})
+    else:
+        follower.site.repository.commit({"files/motd": "bad\n", "post.sh": None})
+    (follower.root / "motd").write_text("drifted\n")
+    refused = follower.cycle()
+    assert refused.failure.code == ("AnnotationInvalid" if change == "annotation" else "PostScriptMissing")
+    assert not refused.failure.transient
+    assert refused.applied == applied
+    assert (follower.root / "motd").read_text() == "good\n"
+    assert not follower.quiet()
+    follower.push("COPY files/motd $D/motd", **{"files/motd": "mended\n"})
+    assert follower.cycle().failure is None
+    assert (follower.root / "motd").read_text() == "mended\n"
+
+
 def test_the_decrypted_key_lies_on_tmpfs_for_root_alone(follower):
     follower.push("true")
     follower.cycle()

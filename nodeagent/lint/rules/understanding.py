@@ -4,12 +4,13 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from nodeagent.evaluate.annotations import Comment, attach
 from nodeagent.evaluate.interpreter import interpreter
-from nodeagent.lint.annotations import Annotation
 from nodeagent.lint.catalogue import RULES
 from nodeagent.lint.finding import Finding, Severity, shown
 from nodeagent.lint.program import Program
 from nodeagent.lint.repository import ENTRY, Repository
+from nodeagent.model import Phase, Statement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,19 +78,32 @@ def run_whole(repository: Repository) -> Iterator[Finding]:
 
 
 def annotation_words(repository: Repository) -> Iterator[Finding]:
+    for program in repository.entries:
+        statements, whole = repository.instrumented[program.file].statements, _why_whole(repository, program)
+        if whole:
+            statements = (Statement(number=0, key="", file=program.file, line=1, phase=Phase.EXECUTE, text=""),)
+        for problem in attach(program.script, statements, whole=whole)[1]:
+            yield program.finding("unknown-annotation", problem.start, shown(problem.what, 160))
+    for program in repository.scripts:
+        for comment in program.annotations:
+            wrong = next(comment.wrong(), None)
+            if wrong is not None or not comment.words:
+                what = f"'{shown(wrong or '', 40)}' is no annotation"
+                yield program.finding("unknown-annotation", comment.start, what, Severity.WARNING)
+            elif comment.names != {"ignore"}:
+                yield program.finding("annotation-unread", comment.start, "an annotation in a script")
     for program in repository.programs:
-        for annotation in program.annotations:
-            wrong = next(annotation.wrong(), None)
-            if wrong is not None or not annotation.words:
-                word = shown(wrong or "", 40)
-                severity = None if program.entry else Severity.WARNING
-                yield program.finding("unknown-annotation", annotation.start, f"'{word}' is no annotation", severity)
-            elif unknown := sorted(annotation.ignored - RULES.keys()):
-                what = f"ignore={shown(unknown[0], 40)} names no id of lint"
-                yield program.finding("unknown-annotation", annotation.start, what, Severity.WARNING)
-            elif not program.entry and _instructs(annotation):
-                yield program.finding("annotation-unread", annotation.start, "an annotation in a script")
+        yield from _ids(program, program.annotations)
 
 
-def _instructs(annotation: Annotation) -> bool:
-    return bool(annotation.names - {"ignore"})
+def _why_whole(repository: Repository, program: Program) -> str:
+    if program.file == ENTRY and not interpreter(program.text).native:
+        return "its first line names no shell"
+    return repository.instrumented[program.file].whole
+
+
+def _ids(program: Program, comments: Sequence[Comment]) -> Iterator[Finding]:
+    for comment in comments:
+        if next(comment.wrong(), None) is None and (unknown := sorted(comment.ignored - RULES.keys())):
+            what = f"ignore={shown(unknown[0], 40)} names no id of lint"
+            yield program.finding("unknown-annotation", comment.start, what, Severity.WARNING)

@@ -265,7 +265,8 @@ NEAR_MISSES: list[tuple[str, Files]] = [
         "unknown-annotation",
         post(
             "x # nodeagent: on=/etc/a,/etc/b idle retry=2 timeout=5m\n# nodeagent: boot anytime\ny\n"
-            "# nodeagent: mode=0400 owner=a:b prune=no always\n# nodeagent is a daemon\nz # nodeagent: ignore=ln-sfn\n"
+            "# nodeagent: mode=0400 owner=a:b prune=no\n# nodeagent is a daemon\nrsync -a files/b /etc/b\n"
+            "cd /tmp # nodeagent: ignore=ln-sfn\n"
         ),
     ),
     ("unknown-annotation", post("cat <<END >/etc/x\n# nodeagent: not an annotation\nEND\n")),

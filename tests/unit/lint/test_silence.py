@@ -1,7 +1,5 @@
 import pytest
 
-from nodeagent.lint.annotations import annotations
-
 from .conftest import Lint
 
 LINK = "ln -s /a /opt/a"
@@ -45,21 +43,3 @@ def test_a_program_that_does_not_parse_can_silence_too(linted: Lint) -> None:
 def test_a_data_file_can_silence_too(linted: Lint) -> None:
     files = {"post.sh": "#!/bin/sh\n", "files/a.conf": "# nodeagent: ignore=secret-in-clear\npassword = hunter22\n"}
     assert linted(files) == []
-
-
-@pytest.mark.parametrize("word", ["on=/a", "on=/a,/b/c", "boot", "always", "idle", "anytime", "retry=3", "timeout=5m"])
-def test_the_words_of_the_language_are_right(word: str) -> None:
-    (found,) = annotations(b"x # nodeagent: " + word.encode(), None)
-    assert list(found.wrong()) == []
-
-
-@pytest.mark.parametrize("word", ["mode=0400", "owner=munge:munge", "owner=root", "prune=no", "ignore=a,b"])
-def test_the_words_about_files_are_right(word: str) -> None:
-    (found,) = annotations(b"x # nodeagent: " + word.encode(), None)
-    assert list(found.wrong()) == []
-
-
-@pytest.mark.parametrize("word", ["on", "on=", "on=a", "boot=1", "retry=-1", "timeout=x", "mode=rw", "prune=yes", "x"])
-def test_any_other_word_is_wrong(word: str) -> None:
-    (found,) = annotations(b"x # nodeagent: " + word.encode(), None)
-    assert list(found.wrong()) == [word]
