@@ -402,6 +402,10 @@ class Destinations(Protocol):
     def left(self, path: str, wanted: Content) -> Content | None:
         """How the last evaluation left the destination, if the verb wanted the same then as now, else None."""
 
+    def left_absent(self, path: str) -> bool:
+        """A later step of the last evaluation removed the destination, and is not run again in this one: the verb is
+        not to put it back, whatever it wants."""
+
     def placed(self, path: str, phase: Phase, wanted: Content, change: Change) -> None:
         """The verb has seen to the destination: remember it, its place in the chain, and what it wanted."""
 

@@ -76,7 +76,12 @@ def append(
         What came of it; FAILED, with the reason, where a redirection fails too (the shell's status for that is 1 in
         bash and 2 in dash), and where following the path is not safe.
     """
+    resolved = os.path.realpath(os.path.join(cwd, path))
     try:
+        if destinations.left_absent(resolved):
+            change = rewrite.leave_absent(resolved, destinations)
+            destinations.placed(resolved, Phase.APPEND, rewrite.of_text(text, umask, os.getegid()), change)
+            return FileChange(path=resolved, change=change)
         with locate(path, cwd=cwd, follow=True) as place:
             # In the ledger's chain this verb's "wanted" is the text, not what the file becomes by it.
             wanted = rewrite.as_created(place, text, umask)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from nodeagent.apply.paths import Directory, locate, open_directory
-from nodeagent.apply.place import Placer
+from nodeagent.apply.place import LeftAbsentError, Placer
 from nodeagent.apply.rsync import CopyOptions
 from nodeagent.apply.tree import Source, Wanted
 from nodeagent.model import Change, Destinations, FileChange
@@ -83,6 +83,8 @@ class _Copy:
         self.delete = self.options.delete
         with contextlib.ExitStack() as opened:
             wanted = self._gather(sources, destination, opened)
+            if self._is_left_absent(destination, wanted):
+                return self.status
             try:
                 if make_parent:
                     with contextlib.suppress(OSError):  # said again, with rsync's status, where it matters
@@ -91,6 +93,8 @@ class _Copy:
             except _UnusableDestinationError as error:
                 self._failed(os.path.join(self.cwd, destination), str(error))
                 return error.status
+            except LeftAbsentError:
+                return self.status
         return self.status
 
     # --- the sources --------------------------------------------------------------------------------------------
@@ -115,6 +119,15 @@ class _Copy:
                 self.delete = self.delete and named  # only what is known to be missing lets rsync go on deleting
                 self._failed(os.path.join(self.cwd, destination), _says("link_stat", path, error))
         return wanted
+
+    def _is_left_absent(self, destination: str, wanted: Wanted) -> bool:
+        """Whether a later step removed what this verb placed the last time, with the directory that it was in."""
+        path = os.path.realpath(os.path.join(self.cwd, destination))
+        if os.path.isdir(os.path.dirname(path)) and (os.path.lexists(path) or wanted.is_single()):
+            return False  # the placer looks at each destination
+        absent = self.placer.destinations.left_absent
+        names = wanted.entries.keys()
+        return absent(path) or (bool(names) and all(absent(os.path.join(path, name)) for name in names))
 
     # --- the destination ------------------------------------------------------------------------------------------
 
@@ -241,7 +254,8 @@ class _Copy:
     def _directory(
         self, at: Directory, name: str, sources: Sequence[Source], mode_of: os.stat_result, *, depth: int
     ) -> None:
-        with self._failures(at.child(name)), contextlib.ExitStack() as opened:
+        absent = contextlib.suppress(LeftAbsentError)
+        with absent, self._failures(at.child(name)), contextlib.ExitStack() as opened:
             if depth > _DEEPEST:
                 raise OSError(f"directories are nested more than {_DEEPEST} deep")
             below, made = self.placer.directory(at, name, mode_of)

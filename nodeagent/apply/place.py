@@ -21,6 +21,10 @@ _LINK_MODE = 0o777
 _PEEK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
+class LeftAbsentError(Exception):
+    """A later step removed the directory the last time: neither it nor what would be in it is put back."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placer:
     """Places what COPY copies, one destination a call, and reports each.
@@ -39,6 +43,8 @@ class Placer:
         path = at.child(name)
         there = at.lstat(name)
         with Incoming(source.name, dir_fd=source.dir_fd) as incoming:
+            if self.destinations.left_absent(path):
+                return self._leave_absent(at, name, there, self._wanted(at, incoming.stat, incoming.digest))
             if there is None:
                 self._replace(at, name, incoming, there=None, same=False)
                 change = Change.CREATED
@@ -47,7 +53,7 @@ class Placer:
                 wanted = self._wanted(at, incoming.stat, incoming.digest)
                 settled = self.destinations.settled(path, wanted)
                 change = Change.UNCHANGED if settled else self._bring(at, name, incoming, there, wanted)
-        self._done(path, wanted, change)
+        return self._done(path, wanted, change)
 
     def link(self, at: Directory, name: str, source: Source) -> None:
         """Place a symbolic link."""
@@ -55,6 +61,8 @@ class Placer:
         target = os.readlink(source.name, dir_fd=source.dir_fd)
         wanted = self._wanted(at, source.stat, target)
         there = at.lstat(name)
+        if self.destinations.left_absent(path):
+            return self._leave_absent(at, name, there, wanted)
         if there is not None and self.destinations.settled(path, wanted):
             return self._done(path, wanted, Change.UNCHANGED)
         left = self.destinations.left(path, wanted)
@@ -100,10 +108,14 @@ class Placer:
 
         Returns:
             The directory, open, and whether it was made just now.
+
+        Raises:
+            LeftAbsentError: it is not there, and is not to be.
         """
         path = at.child(name)
         wanted = self._wanted(at, source, "")
         there = at.lstat(name)
+        self._check_absent(path, there, wanted)
         made = there is None or not stat.S_ISDIR(there.st_mode)
         change = Change.UNCHANGED
         if made:
@@ -129,8 +141,13 @@ class Placer:
         self._done(at.path, self._wanted(at, source, ""), Change.UNCHANGED)
 
     def plain_directory(self, at: Directory, name: str) -> None:
-        """Make a directory as ``mkdir`` does, for want of one to put things into."""
+        """Make a directory as ``mkdir`` does, for want of one to put things into.
+
+        Raises:
+            LeftAbsentError: it is not to be there.
+        """
         wanted = Content(kind=stat.S_IFDIR, digest="", mode=0o777 & ~self.umask, uid=os.geteuid(), gid=at.new_gid)
+        self._check_absent(at.child(name), at.lstat(name), wanted)
         atomic.place_directory(at.fd, name, mode=wanted.mode, uid=wanted.uid, gid=wanted.gid, inherit=True)
         self._done(at.child(name), wanted, Change.CREATED)
 
@@ -147,6 +164,19 @@ class Placer:
             self.destinations.keep(path)
             os.unlink(name, dir_fd=at.fd)
         self.report(FileChange(path=path, change=Change.PRUNED))
+
+    def _check_absent(self, path: str, there: os.stat_result | None, wanted: Content) -> None:
+        if there is None and self.destinations.left_absent(path):
+            self._done(path, wanted, Change.UNCHANGED)
+            raise LeftAbsentError
+
+    def _leave_absent(self, at: Directory, name: str, there: os.stat_result | None, wanted: Content) -> None:
+        """Remove what has come to stand where a later step of the last evaluation left nothing."""
+        removed = there is not None and not stat.S_ISDIR(there.st_mode)
+        if removed:
+            self.destinations.keep(at.child(name))
+            os.unlink(name, dir_fd=at.fd)
+        self._done(at.child(name), wanted, Change.PRUNED if removed else Change.UNCHANGED)
 
     def _bring(self, at: Directory, name: str, incoming: Incoming, there: os.stat_result, wanted: Content) -> Change:
         """Turn what stands there into the file, by its attributes alone when the content is right."""

@@ -6,8 +6,8 @@ import os
 import stat
 
 from nodeagent.apply.atomic import AtomicFile, write_all
-from nodeagent.apply.paths import Place
-from nodeagent.model import Content
+from nodeagent.apply.paths import Place, locate
+from nodeagent.model import Change, Content, Destinations
 
 # A file that is a mount point, or lies in a directory that cannot be written, cannot be replaced but can be written.
 _NOT_BY_RENAME = frozenset({errno.EBUSY, errno.EROFS})
@@ -86,14 +86,33 @@ def set_attributes(place: Place, there: os.stat_result, final: Content) -> None:
         os.close(fd)
 
 
+def leave_absent(path: str, destinations: Destinations) -> Change:
+    """Remove what has come to stand where a later step of the last evaluation left nothing, if it is a file."""
+    try:
+        with locate(path, cwd="/", follow=False) as place:
+            there = place.directory.lstat(place.name)
+            if there is None or stat.S_ISDIR(there.st_mode):
+                return Change.UNCHANGED
+            destinations.keep(path)
+            os.unlink(place.name, dir_fd=place.directory.fd)
+            return Change.PRUNED
+    except (FileNotFoundError, NotADirectoryError):  # its directory is gone too
+        return Change.UNCHANGED
+
+
 def as_created(place: Place, data: bytes, umask: int) -> Content:
     """What a redirection of this text makes where nothing is."""
+    return of_text(data, umask, place.directory.new_gid)
+
+
+def of_text(data: bytes, umask: int, gid: int) -> Content:
+    """A new file with this text."""
     return Content(
         kind=stat.S_IFREG,
         digest=hashlib.sha256(data).hexdigest(),
         mode=0o666 & ~umask,
         uid=os.geteuid(),
-        gid=place.directory.new_gid,
+        gid=gid,
     )
 
 

@@ -27,7 +27,12 @@ def write(path: str, *, cwd: str, text: bytes, umask: int, destinations: Destina
         What came of it; FAILED, with the reason, where a redirection fails too (the shell's status for that is 1 in
         bash and 2 in dash), and where following the path is not safe.
     """
+    resolved = os.path.realpath(os.path.join(cwd, path))
     try:
+        if destinations.left_absent(resolved):
+            change = rewrite.leave_absent(resolved, destinations)
+            destinations.placed(resolved, Phase.WRITE, rewrite.of_text(text, umask, os.getegid()), change)
+            return FileChange(path=resolved, change=change)
         with locate(path, cwd=cwd, follow=True) as place:
             wanted = rewrite.as_created(place, text, umask)
             change = _write(place, text, wanted, destinations)

@@ -42,11 +42,15 @@ def digest(path: str, mode: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Row:
+    """``left`` is None for a destination that a later step had removed."""
+
     native_digest: str
     left_digest: str
-    left: Stat
+    left: Stat | None
 
-    def content(self) -> Content:
+    def content(self) -> Content | None:
+        if self.left is None:
+            return None
         return Content(
             kind=stat.S_IFMT(self.left.mode),
             digest=self.left_digest,
@@ -57,32 +61,31 @@ class Row:
 
     def still_there(self, path: str, now: Stat | None) -> bool:
         """By the stat; where that differs, by type, owner, mode and content."""
-        if now is None:
-            return False
         if now == self.left:
             return True
+        if now is None or self.left is None:
+            return False
         same = (now.mode, now.uid, now.gid) == (self.left.mode, self.left.uid, self.left.gid)
         return same and digest(path, now.mode) == self.left_digest
 
 
 LEFT = "left_mode, left_uid, left_gid, left_size, left_mtime_ns, left_ctime_ns, left_inode"
+ABSENT = Stat(mode=0, uid=0, gid=0, size=0, mtime_ns=0, ctime_ns=0, inode=0)
+"""How a destination that is not there stands in the ledger and in the watch list."""
 
 
 def row_of(values: Sequence[object]) -> Row:
     native, left_digest, mode, uid, gid, size, mtime, ctime, inode = values
-    return Row(
-        str(native),
-        str(left_digest),
-        Stat(
-            mode=int(str(mode)),
-            uid=int(str(uid)),
-            gid=int(str(gid)),
-            size=int(str(size)),
-            mtime_ns=int(str(mtime)),
-            ctime_ns=int(str(ctime)),
-            inode=int(str(inode)),
-        ),
+    left = Stat(
+        mode=int(str(mode)),
+        uid=int(str(uid)),
+        gid=int(str(gid)),
+        size=int(str(size)),
+        mtime_ns=int(str(mtime)),
+        ctime_ns=int(str(ctime)),
+        inode=int(str(inode)),
     )
+    return Row(str(native), str(left_digest), None if left == ABSENT else left)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +112,11 @@ def sweep(connection: Connection, source: int) -> Sweep:
     for path, *values in rows:
         row, name = row_of(values), os.fsdecode(path)
         now = lstat(name)
-        if now is None or not row.still_there(name, now):
+        if not row.still_there(name, now):
             drifted.append(name)
+            continue
+        if now is None:
+            settled.append((path, ABSENT))
             continue
         if now != row.left:  # touched, and yet the same: no need to read it again the next time
             _remember(connection, path, now)

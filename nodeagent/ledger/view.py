@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nodeagent.ledger.database import Connection
-from nodeagent.ledger.destinations import LEFT, Row, digest, lstat, row_of
+from nodeagent.ledger.destinations import ABSENT, LEFT, Row, digest, lstat, row_of
 from nodeagent.model import Block, Change, Content, Phase, Scope, Stat, Statement
 
+_REMOVED = "removed"  # in the place of a digest
 _KEEP_LIMIT = 64 * 2**20  # bytes; larger originals are noted, not kept
 
 
@@ -77,6 +78,11 @@ class View:
         past = self._past(path)
         return past.row.content() if past is not None and self._same_link(path, wanted) else None
 
+    def left_absent(self, path: str) -> bool:
+        past, placed = self._past(path), self._placed.get(path)
+        absent = past is not None and past.row.left is None and self._scope is not Scope.FULL
+        return absent and (placed is None or not placed.changed)
+
     def placed(self, path: str, phase: Phase, wanted: Content, change: Change) -> None:
         assert self.statement is not None
         placed = self._placed.setdefault(path, _Placed(self.statement, phase))
@@ -92,8 +98,9 @@ class View:
         known = self._connection.execute(
             "SELECT 1 FROM kept WHERE path = ? UNION SELECT 1 FROM destination WHERE path = ?", (key, key)
         ).fetchone()
-        found = lstat(path)
-        if known or found is None or path in self._placed:
+        found, past = lstat(path), self._past(path)
+        others = past is not None and past.row.left is None  # it has come where nothing was left
+        if (known and not others) or found is None or path in self._placed:
             return
         content = digest(path, found.mode) if found.size <= _KEEP_LIMIT else ""
         if stat.S_ISREG(found.mode) and content:
@@ -172,12 +179,10 @@ class View:
     def _finish_one(self, path: str, placed: _Placed) -> None:
         key = os.fsencode(path)
         now = lstat(path)
-        if now is None:  # a later step removed it: the next evaluation is to know nothing of it
-            self._connection.execute("UPDATE destination SET left_mode = NULL WHERE path = ?", (key,))
-            self._write_chain(key, [])
-            return
         past = self._past(path)
-        if past is not None and now == past.row.left:
+        if now is None:  # a later step removed it
+            native, left, now = placed.chain[-1].digest, _REMOVED, ABSENT
+        elif past is not None and now == past.row.left:
             native, left = past.row.native_digest, past.row.left_digest
         else:
             left = digest(path, now.mode)
@@ -232,9 +237,7 @@ class View:
         if mode is not None:
             return _Past(row=row_of(found), chain=chain)
         now = lstat(path)  # the evaluation that placed it was cut short: it counts as left as it is
-        if now is None:
-            return None
-        left_digest = digest(path, now.mode)
+        left_digest = digest(path, now.mode) if now is not None else _REMOVED
         return _Past(row=Row(native or left_digest, left_digest, now), chain=chain)
 
     def _same_link(self, path: str, wanted: Content) -> bool:

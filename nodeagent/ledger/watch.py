@@ -5,7 +5,8 @@ neither the ledger is opened nor a second worker forked. The list says nothing a
 slightest difference, or no list, means that the apply worker has to look, with the ledger in hand.
 
 The file lies on tmpfs. It begins with the boot id, so that one of an earlier boot does not count, and holds for each
-destination the fields of :class:`nodeagent.model.Stat`, the length of the path, and the path.
+destination the fields of :class:`nodeagent.model.Stat` (all 0 for one that is not to be there), the length of the path,
+and the path.
 """
 
 import contextlib
@@ -61,6 +62,10 @@ def is_quiet(runtime: Path, boot: str) -> bool:
         offset += _RECORD.size + length
         try:
             found = os.lstat(content[offset - length : offset])
+        except (FileNotFoundError, NotADirectoryError):
+            if any(fields):
+                return False
+            continue  # it was left absent: all its fields are 0
         except OSError:
             return False
         if fields != [

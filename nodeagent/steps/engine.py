@@ -228,7 +228,8 @@ class Steps:
             self._frames.append(Frame(statement=None, place=place, silent=True, target=target))
             return ""
         staged = None
-        if os.path.isdir(os.path.dirname(os.path.realpath(os.path.join(stand.cwd, target)))):
+        resolved = os.path.realpath(os.path.join(stand.cwd, target))
+        if os.path.isdir(os.path.dirname(resolved)) or self._native.is_left_absent(resolved):
             staged = self._staging / f"text-{len(self._frames)}"
             staged.unlink(missing_ok=True)
         # Else the redirection fails: its message, its status and what is not run then are the shell's.

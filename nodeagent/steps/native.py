@@ -26,6 +26,10 @@ class Native:
         self._account = account
         self._appends = append.Appends(statements=statements)
 
+    def is_left_absent(self, path: str) -> bool:
+        """Whether a step that is done removed the destination, perhaps with its directory."""
+        return self._view.left_absent(path)
+
     def copy(self, statement: Statement, call: CopyCall, arguments: list[str], stand: Stand) -> int | None:
         """Do a COPY; gives its status, or None when only the shell knows what the call means."""
         operands = arguments[:2] if call.function is not None else arguments[len(call.flags) :]

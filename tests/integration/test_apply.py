@@ -7,79 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from nodeagent import node, reconcile
 from nodeagent.errors import AnnotationInvalid, NotNow, PostScriptMissing
-from nodeagent.evaluation import Settings
 from nodeagent.ledger import database
 from nodeagent.model import Change, Notice, Scope, StepLogged, StepOutput, Trigger
-
-FUNCTIONS = """\
-RUN() {
-  logger -t postscripts "Running $*..."
-  "$@"
-  code=$?
-  if [ $code -eq 1 ]; then
-    logger -t postscripts "$* failed with error code $code"
-  elif [ $code -ne 0 ]; then
-    logger -t postscripts "$* exited with error code $code"
-  fi
-  logger -t postscripts "$* exited with code $code"
-}
-COPY() {
-  mkdir -p "$(dirname "$2")"
-  rsync -av "$1" "$2"
-}
-"""
-
-
-class Recorder:
-    def __init__(self):
-        self.events = []
-
-    def report(self, event):
-        self.events.append(event)
-
-    def of(self, kind):
-        return [event for event in self.events if isinstance(event, kind)]
-
-
-class Site:
-    """A repository, the tree that its post.sh writes to ($D), and a ledger."""
-
-    def __init__(self, top: Path) -> None:
-        self.repository = top / "repo"
-        self.root = top / "root"
-        self.state = top / "state"
-        self.runtime = top / "run"
-        self.recorder = Recorder()
-        for directory in (self.repository / "files", self.repository / "postscripts", self.root):
-            directory.mkdir(parents=True)
-
-    def program(self, body: str, *, shebang: str = "#!/bin/sh") -> None:
-        text = f"{shebang}\n{FUNCTIONS}D={self.root}\nPATH=$PWD/postscripts:$PATH\n{body}\n"
-        self.file("post.sh", text, 0o755)
-
-    def file(self, name: str, text: str, mode: int = 0o644) -> None:
-        path = self.repository / name
-        path.write_text(text)
-        path.chmod(mode)
-
-    def apply(self, *, stop=None, limit=60.0, step=30.0, args=(), **wishes):
-        self.recorder = Recorder()
-        settings = Settings(
-            args=args,
-            environment=node.inherited_environment(),
-            step_timeout=step,
-            evaluation_timeout=limit,
-            state=self.state,
-            runtime=self.runtime,
-        )
-        wanted = reconcile.Wishes(**({"requested": True} | wishes))
-        return reconcile.apply_directory(self.repository, settings, wanted, stop or threading.Event(), self.recorder)
-
-    def ran(self) -> list[str]:
-        log = self.root / "log"
-        return log.read_text().split() if log.exists() else []
+from tests.integration.site import KILL, Site
 
 
 @pytest.fixture
@@ -427,17 +358,8 @@ def test_an_edit_between_two_verbs_is_made_once(site):
 def test_after_a_crash_what_done_steps_gave_a_file_stays(site):
     site.file("files/a", "a\n")
     site.file("files/b", "v=1\n")
-    site.program(
-        "COPY files/a $D/a\nCOPY files/b $D/b\nchmod 600 $D/a\nsed -i s/1/2/ $D/b\n"
-        "sh -c '[ -e $0/ok ] || { touch $0/ok; kill -9 $(cat $0/agent); sleep 5; }' $D"
-    )
-    agent = os.fork()
-    if agent == 0:
-        os.setsid()
-        (site.root / "agent").write_text(str(os.getpid()))
-        site.apply()
-        os._exit(0)
-    assert os.waitpid(agent, 0)[1] == 9
+    site.program(f"COPY files/a $D/a\nCOPY files/b $D/b\nchmod 600 $D/a\nsed -i s/1/2/ $D/b\n{KILL}")
+    site.killed()
     done = site.apply()
     assert (done.trigger, counts(done)) == (Trigger.UNFINISHED, {"executed": 1, "skipped": 2, "unchanged": 2})
     assert (site.root / "a").stat().st_mode & 0o777 == 0o600

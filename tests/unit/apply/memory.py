@@ -44,6 +44,9 @@ def stat_of(path: str) -> Stat | None:
     )
 
 
+_CHANGES = (Change.CREATED, Change.UPDATED)
+
+
 @dataclass
 class _Left:
     """How an evaluation left one destination, and what its verbs wanted, in their order."""
@@ -72,6 +75,12 @@ class Memory:
     def left(self, path: str, wanted: Content) -> Content | None:
         left = self._last(path, wanted)
         return left.content if left else None
+
+    def left_absent(self, path: str) -> bool:
+        left = self.left_by_last.get(path)
+        return (
+            left is not None and left.content is None and not any(p == path and c in _CHANGES for p, _, c in self.log)
+        )
 
     def placed(self, path: str, phase: Phase, wanted: Content, change: Change) -> None:
         assert os.path.isabs(path)

@@ -3,7 +3,7 @@ import os
 import pytest
 
 from nodeagent.ledger import watch
-from nodeagent.ledger.destinations import lstat
+from nodeagent.ledger.destinations import ABSENT, lstat
 
 
 @pytest.fixture
@@ -33,6 +33,14 @@ def test_a_node_that_nobody_touched_is_quiet(watched):
 def test_the_slightest_difference_is_not_quiet(watched, touch):
     touch(watched)
     assert not watch.is_quiet(watched, "boot")
+
+
+def test_what_was_left_absent_is_quiet_until_something_is_there(tmp_path):
+    (tmp_path / "f").write_text("")
+    watch.write(tmp_path, "boot", [(os.fsencode(tmp_path / name), ABSENT) for name in ("gone", "f/below")])
+    assert watch.is_quiet(tmp_path, "boot")
+    (tmp_path / "gone").touch()
+    assert not watch.is_quiet(tmp_path, "boot")
 
 
 def test_a_list_of_another_boot_does_not_count(watched):
