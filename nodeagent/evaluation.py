@@ -17,8 +17,9 @@ from nodeagent.evaluate.annotations import annotated
 from nodeagent.evaluate.grammar import parse
 from nodeagent.evaluate.instrument import Instrumented, instrument
 from nodeagent.evaluate.interpreter import Interpreter, interpreter
+from nodeagent.evaluate.pipes import Pipes, at_end
 from nodeagent.evaluate.policy import Due
-from nodeagent.evaluate.shell import restore_original
+from nodeagent.evaluate.stand_in import Back, in_place_of, restore_original, with_prelude
 from nodeagent.ledger.database import Connection
 from nodeagent.ledger.sources import Source
 from nodeagent.ledger.view import View
@@ -86,7 +87,7 @@ def evaluate(
     text = _read(script)
     by = interpreter(text)
     began = time.monotonic()
-    with shell.Pipes.open(settings.runtime) as pipes:
+    with Pipes.open(settings.runtime) as pipes:
         program = _annotated(_program(script, text, by, pipes, reporter), text)
         number = source.begin(job.revision, boot=job.boot, scope=job.due.scope, trigger=job.due.trigger)
         reporter.report(
@@ -167,7 +168,7 @@ def _as_one_step(text: bytes, reason: str) -> Instrumented:
     return Instrumented(text=text, statements=(statement,), whole=reason)
 
 
-def _program(script: Path, text: bytes, by: Interpreter, pipes: shell.Pipes, reporter: Reporter) -> Instrumented:
+def _program(script: Path, text: bytes, by: Interpreter, pipes: Pipes, reporter: Reporter) -> Instrumented:
     """The instrumented program, or the program as one step where it is not understood, and a word about it."""
     program = Instrumented(text=text, whole=_NO_SHELL)
     if by.native and not os.access(script.parent, os.W_OK):
@@ -176,7 +177,7 @@ def _program(script: Path, text: bytes, by: Interpreter, pipes: shell.Pipes, rep
         program = instrument(parse(text), ENTRY, lambda flags: parse_flags(flags) is not None)
     if not program.whole:
         candidate = pipes.directory / "candidate"
-        candidate.write_bytes(shell.with_prelude(program.text, pipes.prelude()))
+        candidate.write_bytes(with_prelude(program.text, pipes.prelude()))
         if process.check_syntax(by.argv, str(candidate)):
             return replace(program, text=candidate.read_bytes())
         program = replace(program, whole=f"{by.argv[0]} -n refuses it")
@@ -190,7 +191,7 @@ def _run(
     by: Interpreter,
     *,
     program: Instrumented,
-    pipes: shell.Pipes,
+    pipes: Pipes,
     steps: Steps,
     mark: process.StepMark,
     settings: Settings,
@@ -224,11 +225,11 @@ def _run(
 
 
 @contextlib.contextmanager
-def _replaced(script: Path, program: Instrumented) -> Iterator[shell.Back]:
+def _replaced(script: Path, program: Instrumented) -> Iterator[Back]:
     if program.whole:
         yield lambda: None
     else:
-        with shell.in_place_of(script, program.text) as back:
+        with in_place_of(script, program.text) as back:
             yield back
 
 
@@ -241,7 +242,7 @@ def _output() -> Iterator[tuple[int, int]]:
     read, write = os.pipe()
     try:
         yield read, write
-        if not shell.at_end(read):
+        if not at_end(read):
             process.leave_drain(read, "postscripts")
     finally:
         os.close(read)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from nodeagent.errors import AnnotationInvalid
-from nodeagent.evaluate.grammar import Script
+from nodeagent.evaluate.syntax import Script
 from nodeagent.model import Annotation, Phase, Statement
 
 _COMMENT = re.compile(rb"#[ \t]*nodeagent:(.*)")

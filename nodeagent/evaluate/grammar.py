@@ -1,4 +1,4 @@
-"""Shell text to a small tree of statements: the one place that talks to tree-sitter.
+"""Shell text to statements: reads what tree-sitter makes of it.
 
 tree-sitter-bash accepts some texts with a wrong tree and without an error; they are put right here, or become
 :class:`Opaque`, which the rest of the stage leaves alone:
@@ -11,14 +11,24 @@ tree-sitter-bash accepts some texts with a wrong tree and without an error; they
 """
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TypedDict
 
-import tree_sitter  # noqa: TID251 - the door
-import tree_sitter_bash  # noqa: TID251 - the door
+from nodeagent.evaluate.syntax import (
+    AndOr,
+    Block,
+    Command,
+    Compound,
+    Function,
+    Node,
+    Opaque,
+    Pipeline,
+    Redirect,
+    Script,
+    Word,
+)
+from nodeagent.evaluate.tree import Tree, comments, first_error, head_end, tail_below_heredoc, tree
 
-_LANGUAGE = tree_sitter.Language(tree_sitter_bash.language())
 _PLAIN = re.compile(rb"[\w./:=,+@%^-]+")
 # Where one of these is taken for a command's name, the tree is wrong.
 _RESERVED = frozenset(
@@ -27,117 +37,13 @@ _RESERVED = frozenset(
 _DEPTH_LIMIT = 200  # of nested constructs; deeper text is not understood
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Word:
-    """``literal`` is the word after quote removal if no expansion of any kind takes part in it, else None."""
-
-    start: int
-    end: int
-    text: bytes
-    literal: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Redirect:
-    """``descriptor`` is None when the operator's own default holds (0 for ``<``, 1 for ``>``)."""
-
-    operator: str
-    descriptor: int | None
-    target: Word | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Span:
-    """``end`` is where the statement's own line part ends: before the body of a here-doc; ``whole_end`` is behind the
-    body, or 0 where there is none. Lines count from 1."""
-
-    start: int
-    end: int
-    line: int
-    whole_end: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command(_Span):
-    """A simple command: ``words[0]`` is its name; empty for redirections alone."""
-
-    words: tuple[Word, ...]
-    redirects: tuple[Redirect, ...] = ()
-    assigns: bool = False  # NAME=VALUE stands before the name
-    heredoc: bool = False
-
-    @property
-    def name(self) -> str | None:
-        return self.words[0].literal if self.words else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pipeline(_Span):
-    parts: "tuple[Node, ...]"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AndOr(_Span):
-    operands: "tuple[Node, ...]"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
-    """Statements one after the other; the flag says that ``&`` follows."""
-
-    items: "tuple[tuple[Node, bool], ...]" = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compound(_Span):
-    """``{ }``, ``( )``, ``if``, ``while``, ``until``, ``for``, ``case``: conditions are tested, bodies are run.
-
-    ``!`` is a compound too (``negation``), whose only condition is what it negates.
-    """
-
-    kind: str
-    conditions: tuple[Block, ...] = ()
-    bodies: tuple[Block, ...] = ()
-    redirects: tuple[Redirect, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Function(_Span):
-    name: str
-    body: "Node"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opaque(_Span):
-    """Assignments, tests, declarations, and all that is not understood: the shell's own business.
-
-    ``known`` is false for what is not understood.
-    """
-
-    kind: str
-    known: bool = True
-
-
-Node = Command | Pipeline | AndOr | Compound | Function | Opaque
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Script:
-    """``error_line`` is the first line that the grammar does not understand (then ``block`` is not to be used)."""
-
-    text: bytes
-    block: Block
-    comments: tuple[tuple[int, int], ...] = field(default=())
-    error_line: int | None = None
-
-
 def parse(text: bytes) -> Script:
     """Parse a shell program; never raises for any bytes."""
-    root = tree_sitter.Parser(_LANGUAGE).parse(text).root_node
+    root = tree(text)
     if root.has_error:
-        return Script(text=text, block=Block(), error_line=_first_error(root))
+        return Script(text=text, block=Block(), error_line=first_error(root))
     try:
-        return Script(text=text, block=_Reader(text).block(root.children), comments=tuple(_comments(root)))
+        return Script(text=text, block=_Reader(text).block(root.children), comments=tuple(comments(root)))
     except _NotUnderstoodError as error:
         return Script(text=text, block=Block(), error_line=error.line)
 
@@ -146,22 +52,6 @@ class _NotUnderstoodError(Exception):
     def __init__(self, line: int) -> None:
         super().__init__(line)
         self.line = line
-
-
-def _first_error(root: tree_sitter.Node) -> int:
-    node = root
-    while not (node.is_error or node.is_missing):
-        node = next(child for child in node.children if child.has_error or child.is_missing)
-    return int(node.start_point[0]) + 1
-
-
-def _comments(root: tree_sitter.Node) -> Iterator[tuple[int, int]]:
-    stack = [root]
-    while stack:
-        node = stack.pop()
-        if node.type == "comment":
-            yield node.start_byte, node.end_byte
-        stack.extend(node.children)
 
 
 _COMPOUNDS = {
@@ -189,7 +79,7 @@ class _Reader:
         self._text = text
         self._depth = 0
 
-    def block(self, children: list[tree_sitter.Node]) -> Block:
+    def block(self, children: list[Tree]) -> Block:
         items: list[tuple[Node, bool]] = []
         for child in children:
             if child.is_named and child.type not in {"comment", "heredoc_body", "heredoc_end"}:
@@ -198,7 +88,7 @@ class _Reader:
                 items[-1] = (items[-1][0], True)
         return Block(items=tuple(items))
 
-    def node(self, node: tree_sitter.Node) -> Node:
+    def node(self, node: Tree) -> Node:
         self._depth += 1
         if self._depth > _DEPTH_LIMIT:
             raise _NotUnderstoodError(node.start_point[0] + 1)
@@ -207,7 +97,7 @@ class _Reader:
         finally:
             self._depth -= 1
 
-    def _node(self, node: tree_sitter.Node) -> Node:
+    def _node(self, node: Tree) -> Node:
         kind = node.type
         if kind == "command":
             command = self._command(node, ())
@@ -232,7 +122,7 @@ class _Reader:
             return Compound(kind="negation", conditions=(self.block(node.children[1:]),), **_span(node))
         return _opaque(node, kind, known=kind in _OPAQUE_KNOWN)
 
-    def _operands(self, node: tree_sitter.Node) -> tuple[Node, ...]:
+    def _operands(self, node: Tree) -> tuple[Node, ...]:
         operands: list[Node] = []
         for child in node.children:
             if child.type == "list":
@@ -241,7 +131,7 @@ class _Reader:
                 operands.append(self.node(child))
         return tuple(operands)
 
-    def _compound(self, node: tree_sitter.Node, kind: str) -> Node:
+    def _compound(self, node: Tree, kind: str) -> Node:
         if kind == "group" and node.children[0].type == "((":
             return _opaque(node, "arithmetic", known=True)
         if kind == "if":
@@ -261,7 +151,7 @@ class _Reader:
                 bodies.append(self.block(body.children[1:-1]))
         return Compound(kind=kind, conditions=tuple(conditions), bodies=tuple(bodies), **_span(node))
 
-    def _if(self, node: tree_sitter.Node) -> Node:
+    def _if(self, node: Tree) -> Node:
         conditions: list[Block] = []
         bodies: list[Block] = []
         clauses = [node, *(c for c in node.children if c.type in {"elif_clause", "else_clause"})]
@@ -275,12 +165,12 @@ class _Reader:
                 bodies.append(self.block(kept[1:]))
         return Compound(kind="if", conditions=tuple(conditions), bodies=tuple(bodies), **_span(node))
 
-    def _redirected(self, node: tree_sitter.Node) -> Node:
+    def _redirected(self, node: Tree) -> Node:
         body = node.child_by_field_name("body")
         redirects = node.children_by_field_name("redirect")
         if body is None:
             return _opaque(node, "redirect", known=False)
-        if any(_tail_below_heredoc(r) for r in redirects):
+        if any(tail_below_heredoc(r) for r in redirects):
             return _opaque(node, "heredoc", known=False)
         if body.type == "command":
             return self._command(body, redirects, outer=node)
@@ -295,9 +185,7 @@ class _Reader:
                 return replace(inner, redirects=tuple(found), end=span["end"], whole_end=span["whole_end"])
         return _opaque(node, "redirect", known=isinstance(inner, Opaque) and inner.known)
 
-    def _last_redirected(
-        self, inner: Node, redirects: list[tree_sitter.Node], outer: tree_sitter.Node
-    ) -> AndOr | Pipeline | Command | None:
+    def _last_redirected(self, inner: Node, redirects: list[Tree], outer: Tree) -> AndOr | Pipeline | Command | None:
         """A list or pipeline whose last command has the redirections; None where that is no simple command."""
         match inner:
             case Command():
@@ -317,9 +205,9 @@ class _Reader:
 
     def _command(
         self,
-        node: tree_sitter.Node,
-        redirects: "tuple[()] | list[tree_sitter.Node]",
-        outer: tree_sitter.Node | None = None,
+        node: Tree,
+        redirects: "tuple[()] | list[Tree]",
+        outer: Tree | None = None,
     ) -> Command:
         words: list[Word] = []
         found: list[Redirect] = []
@@ -340,12 +228,12 @@ class _Reader:
             redirects=tuple(found),
             assigns=assigns,
             start=own[0].start_byte,
-            end=_head_end(node),
+            end=head_end(node),
             line=own[0].start_point[0] + 1,
         )
         return self._with_redirects(command, list(redirects), outer or node) if redirects else command
 
-    def _own_children(self, node: tree_sitter.Node) -> list[tree_sitter.Node]:
+    def _own_children(self, node: Tree) -> list[Tree]:
         """Without the assignments that stand on lines before: they are a statement of their own."""
         own = [child for child in node.children if child.type != "comment"]
         first = 0
@@ -357,7 +245,7 @@ class _Reader:
                 first = index
         return own[first:]
 
-    def _with_redirects(self, command: Command, nodes: list[tree_sitter.Node], outer: tree_sitter.Node) -> Command:
+    def _with_redirects(self, command: Command, nodes: list[Tree], outer: Tree) -> Command:
         words, found = list(command.words), list(command.redirects)
         for node in nodes:
             words += self._redirect(node, found)
@@ -367,12 +255,12 @@ class _Reader:
             assigns=command.assigns,
             heredoc=any(n.type == "heredoc_redirect" for n in nodes),
             start=command.start,
-            end=_head_end(outer),
+            end=head_end(outer),
             line=command.line,
             whole_end=int(outer.end_byte),
         )
 
-    def _redirect(self, node: tree_sitter.Node, found: list[Redirect]) -> list[Word]:
+    def _redirect(self, node: Tree, found: list[Redirect]) -> list[Word]:
         """Add the redirection(s) of the node to ``found``; returns the words that stand behind the target."""
         if node.type == "heredoc_redirect":
             found.append(Redirect(operator="<<", descriptor=None, target=None))
@@ -393,11 +281,11 @@ class _Reader:
         )
         return [self._word(target) for target in targets[1:]]
 
-    def _word(self, node: tree_sitter.Node) -> Word:
+    def _word(self, node: Tree) -> Word:
         text = self._slice(node)
         return Word(start=node.start_byte, end=node.end_byte, text=text, literal=_literal(text))
 
-    def _slice(self, node: tree_sitter.Node) -> bytes:
+    def _slice(self, node: Tree) -> bytes:
         return self._text[node.start_byte : node.end_byte]
 
 
@@ -408,52 +296,13 @@ def _literal(text: bytes) -> str | None:
     return bare.decode() if _PLAIN.fullmatch(bare) and bare.isascii() else None
 
 
-def _case_body(item: tree_sitter.Node) -> list[tree_sitter.Node]:
+def _case_body(item: Tree) -> list[Tree]:
     opening = next((n for n, c in enumerate(item.children) if c.type == ")"), len(item.children))
     return list(item.children[opening + 1 :])
 
 
-def _tail_below_heredoc(redirect: tree_sitter.Node) -> bool:
-    if redirect.type != "heredoc_redirect":
-        return False
-    return any(
-        c.type in {"pipeline", "list"}
-        or c.type in {"&&", "||", "|"}
-        or c.type.endswith("statement")
-        or c.type == "command"
-        for c in redirect.children
-    )
-
-
-def _head_end(node: tree_sitter.Node) -> int:
-    """The end of the statement's last token that is no here-doc body, terminator or comment."""
-    end = int(node.start_byte)
-    stack = [node]
-    while stack:
-        current = stack.pop()
-        if current.type in {"heredoc_body", "heredoc_end", "comment"}:
-            continue
-        if current.child_count == 0:
-            end = max(end, int(current.end_byte))
-        elif any(c.type == "heredoc_body" for c in current.children) or current is node or _holds_heredoc(current):
-            stack.extend(current.children)
-        else:
-            end = max(end, int(current.end_byte))
-    return end
-
-
-def _holds_heredoc(node: tree_sitter.Node) -> bool:
-    stack = list(node.children)
-    while stack:
-        current = stack.pop()
-        if current.type in {"heredoc_body", "heredoc_end"}:
-            return True
-        stack.extend(current.children)
-    return False
-
-
-def _opaque(node: tree_sitter.Node, kind: str, *, known: bool) -> Opaque:
-    return Opaque(kind=kind, known=known, start=node.start_byte, end=_head_end(node), line=node.start_point[0] + 1)
+def _opaque(node: Tree, kind: str, *, known: bool) -> Opaque:
+    return Opaque(kind=kind, known=known, start=node.start_byte, end=head_end(node), line=node.start_point[0] + 1)
 
 
 class _SpanFields(TypedDict):
@@ -463,11 +312,11 @@ class _SpanFields(TypedDict):
     whole_end: int
 
 
-def _span(node: tree_sitter.Node, first: Node | None = None) -> _SpanFields:
+def _span(node: Tree, first: Node | None = None) -> _SpanFields:
     """``first``: the part that it begins with, where that may begin later than the grammar says."""
     return _SpanFields(
         start=int(node.start_byte) if first is None else first.start,
-        end=_head_end(node),
+        end=head_end(node),
         line=int(node.start_point[0]) + 1 if first is None else first.line,
         whole_end=int(node.end_byte),
     )

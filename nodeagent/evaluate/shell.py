@@ -1,30 +1,17 @@
-"""Drive the shell: answer what an instrumented program asks, and keep its output and its time limits.
+"""Drive the shell: answer what an instrumented program asks, and keep its output and its time limits."""
 
-The program runs in its own interpreter under its own path. For the moment in which the shell opens the file, the
-instrumented text stands in its place; the verbs' first request (``hello``) brings the original back, so that ``$0``,
-``sed ... "$0"`` and re-execution see what the repository holds. A crash in that moment is healed by
-:func:`restore_original`.
-"""
-
-import contextlib
 import enum
-import fcntl
 import os
 import selectors
-import shutil
-import stat
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
 from typing import Protocol
 
-_BACKUP = ".{name}.nodeagent-original"
-_STAGED = ".{name}.nodeagent-instrumented"
-_PREFIX = "evaluation-"
+from nodeagent.evaluate.pipes import Pipes, at_end
+from nodeagent.evaluate.stand_in import Back
+
 _TRAILER = 3  # directory, umask, what the name resolves to
 _REQUEST_LIMIT = 8 * 2**20
 _LINE_LIMIT = 48 * 1024
@@ -45,10 +32,6 @@ class Stand:
     def in_shell(self) -> bool:
         """Is one of the names a function or a built-in?"""
         return any("/" not in line for line in self.resolved.splitlines())
-
-
-Back = Callable[[], None]
-"""Brings post.sh's own text back to its path."""
 
 
 class Handler(Protocol):
@@ -85,133 +68,6 @@ class End(enum.Enum):
 class Ended:
     exit_status: int
     end: End
-
-
-@dataclass(slots=True)
-class Pipes:
-    """The two named pipes of an evaluation, in a directory that only root can enter.
-
-    Both ends of each are held open here, so that the shell never blocks in opening one and nothing is lost between
-    two calls.
-    """
-
-    directory: Path
-    request: int
-    answer: int
-
-    @classmethod
-    @contextlib.contextmanager
-    def open(cls, runtime: Path) -> Iterator["Pipes"]:
-        runtime.mkdir(parents=True, exist_ok=True)
-        _remove_left(runtime)
-        directory = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=runtime))
-        lock = _lock(directory)
-        try:
-            descriptors: list[int] = []
-            for name in ("request", "answer"):
-                os.mkfifo(directory / name, 0o600)
-                descriptors.append(os.open(directory / name, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK))
-            try:
-                yield cls(directory, *descriptors)
-            finally:
-                for descriptor in descriptors:
-                    os.close(descriptor)
-        finally:
-            shutil.rmtree(directory, ignore_errors=True)
-            if lock is not None:
-                os.close(lock)
-
-    def prelude(self) -> Path:
-        """Write the verbs; returns the file to be sourced."""
-        verbs = resources.files("nodeagent.evaluate").joinpath("prelude.sh").read_text()
-        path = self.directory / "prelude.sh"
-        path.write_text(f"__na_q='{self.directory}/request' __na_p='{self.directory}/answer'\n{verbs}")
-        return path
-
-
-def _lock(directory: Path) -> int | None:
-    """Lock a directory until its holder ends, however it ends; None when another one holds it or it is gone."""
-    try:
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
-
-
-def _remove_left(runtime: Path) -> None:
-    """Remove what killed agents have left; another agent's (``apply --repo``) may be in use."""
-    for directory in runtime.glob(f"{_PREFIX}*"):
-        lock = _lock(directory)
-        if lock is not None:
-            shutil.rmtree(directory, ignore_errors=True)
-            os.close(lock)
-
-
-def with_prelude(text: bytes, prelude: Path) -> bytes:
-    """Source the verbs in line 1: in the place of ``#!``, which has been read already, or in front of what is there."""
-    call = b". '" + os.fsencode(prelude) + b"'"
-    first, newline, rest = text.partition(b"\n")
-    return call + newline + rest if first.startswith(b"#") else call + b"; " + text
-
-
-@contextlib.contextmanager
-def in_place_of(original: Path, text: bytes) -> Iterator[Back]:
-    """Let ``text`` stand at a path; the yielded function, and the end, bring the original back.
-
-    Raises:
-        OSError: the directory is not writable.
-    """
-    backup, staged = _names(original)
-    restore_original(original)
-    status = original.stat()
-    staged.write_bytes(text)
-    os.chmod(staged, stat.S_IMODE(status.st_mode))
-    os.chown(staged, status.st_uid, status.st_gid)
-    os.link(original, backup)
-
-    def back() -> None:
-        restore_original(original)
-
-    try:
-        os.rename(staged, original)
-        yield back
-    finally:
-        back()
-        staged.unlink(missing_ok=True)
-
-
-def restore_original(original: Path) -> None:
-    """Bring the original back, also after a crash; nothing happens when it is in its place."""
-    backup, staged = _names(original)
-    if os.path.lexists(staged):  # asked first: a read-only filesystem refuses to remove even what is not there
-        staged.unlink()
-    if os.path.lexists(backup):
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(backup.lstat(), original.lstat()):
-                backup.unlink()
-                return
-        os.rename(backup, original)
-
-
-def _names(original: Path) -> tuple[Path, Path]:
-    return (
-        original.with_name(_BACKUP.format(name=original.name)),
-        original.with_name(_STAGED.format(name=original.name)),
-    )
-
-
-def at_end(pipe: int) -> bool:
-    """Has everybody closed the writing end? What is still in the pipe is lost."""
-    with contextlib.suppress(BlockingIOError):
-        while os.read(pipe, 65536):
-            pass
-        return True
-    return False
 
 
 class Driver:

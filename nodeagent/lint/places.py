@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from nodeagent.evaluate.grammar import AndOr, Block, Command, Compound, Function, Node, Opaque, Pipeline, Script
+from nodeagent.evaluate.syntax import AndOr, Block, Command, Compound, Function, Node, Opaque, Pipeline, Script
 
 _DONE = re.compile(rb"(?:exit|return)(?:[ \t]+0)?")
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from nodeagent.evaluate.annotations import Comment, comments
-from nodeagent.evaluate.grammar import Block, Command, Compound, Function, Node, Opaque, Script, Word
 from nodeagent.evaluate.grammar import parse as parse_shell
+from nodeagent.evaluate.syntax import Block, Command, Compound, Function, Node, Opaque, Script, Word
 from nodeagent.lint.catalogue import RULES
 from nodeagent.lint.finding import Finding, Severity
 from nodeagent.lint.places import Place, walk

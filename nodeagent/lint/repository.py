@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from nodeagent.apply import rsync
-from nodeagent.evaluate.grammar import Word
+from nodeagent.evaluate.functions import rsync_flags
 from nodeagent.evaluate.instrument import Instrumented, instrument
-from nodeagent.evaluate.recognise import rsync_flags
+from nodeagent.evaluate.syntax import Word
 from nodeagent.lint.program import Call, Program
 from nodeagent.lint.tree import Tree
 from nodeagent.lint.values import ROOT, expand, within

@@ -8,7 +8,7 @@ from pathlib import Path
 from nodeagent.apply import append, copy, write
 from nodeagent.apply.rsync import CopyOptions, is_local
 from nodeagent.apply.rsync import parse as parse_flags
-from nodeagent.evaluate.instrument import CopyCall
+from nodeagent.evaluate.meaning import CopyCall
 from nodeagent.evaluate.shell import Stand
 from nodeagent.ledger.view import View
 from nodeagent.model import Change, FileChange, Phase, Statement

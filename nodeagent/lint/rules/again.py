@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from nodeagent.evaluate.grammar import Command, Compound, Pipeline, Redirect, Word
+from nodeagent.evaluate.syntax import Command, Compound, Pipeline, Redirect, Word
 from nodeagent.lint.finding import Finding, Severity, shown
 from nodeagent.lint.places import Place
 from nodeagent.lint.program import Call, Program

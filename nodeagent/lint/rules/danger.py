@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from nodeagent.evaluate.grammar import Word
+from nodeagent.evaluate.syntax import Word
 from nodeagent.lint.finding import Finding, Severity, shown
 from nodeagent.lint.program import Call, Program
 from nodeagent.lint.repository import Repository

@@ -5,7 +5,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 
-from nodeagent.evaluate.recognise import functions
+from nodeagent.evaluate.functions import functions
 from nodeagent.lint.finding import Finding, Severity, shown
 from nodeagent.lint.program import Call, Program
 from nodeagent.lint.repository import ENTRY, SCRIPTS, Repository, copies_arguments

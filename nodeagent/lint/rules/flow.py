@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from nodeagent.evaluate.grammar import AndOr, Command, Compound, Node, Pipeline
+from nodeagent.evaluate.syntax import AndOr, Command, Compound, Node, Pipeline
 from nodeagent.lint.finding import Finding, shown
 from nodeagent.lint.places import Place
 from nodeagent.lint.program import Call, Program

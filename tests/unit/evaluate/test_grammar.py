@@ -1,6 +1,7 @@
 """The places where the grammar's tree is put right."""
 
-from nodeagent.evaluate.grammar import AndOr, Command, Compound, Opaque, Pipeline, parse
+from nodeagent.evaluate.grammar import parse
+from nodeagent.evaluate.syntax import AndOr, Command, Compound, Opaque, Pipeline
 
 
 def only(text):

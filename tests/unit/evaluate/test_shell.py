@@ -18,6 +18,8 @@ from nodeagent.evaluate import shell
 from nodeagent.evaluate.grammar import parse
 from nodeagent.evaluate.instrument import instrument
 from nodeagent.evaluate.interpreter import interpreter
+from nodeagent.evaluate.pipes import Pipes
+from nodeagent.evaluate.stand_in import in_place_of, with_prelude
 
 SHELLS = ["/bin/dash", "/bin/bash", "/bin/busybox ash"]
 
@@ -126,8 +128,8 @@ def driven(script, tmp_path, handler=None, stop=None, limit=30.0):
     read, write_end = os.pipe()
     try:
         with (
-            shell.Pipes.open(tmp_path / "run") as pipes,
-            shell.in_place_of(script, shell.with_prelude(program.text, pipes.prelude())) as back,
+            Pipes.open(tmp_path / "run") as pipes,
+            in_place_of(script, with_prelude(program.text, pipes.prelude())) as back,
         ):
             running = process.Process.start(
                 [*by.argv, str(script), "arg"], cwd=str(script.parent), environment=os.environ, output=write_end
@@ -192,18 +194,6 @@ def test_the_original_stands_at_its_path_from_the_first_request_on(tmp_path):
     assert (tmp_path / "seen").read_bytes() == text
     assert (script.read_bytes(), script.stat().st_ino) == (text, inode)
     assert {p.name for p in tmp_path.iterdir()} == {"post.sh", "run", "seen"}
-
-
-def test_a_crash_while_the_instrumented_text_stands_there_is_healed(tmp_path):
-    script = tmp_path / "post.sh"
-    script.write_text("original")
-    os.link(script, tmp_path / ".post.sh.nodeagent-original")
-    other = tmp_path / "other"
-    other.write_text("instrumented")
-    other.rename(script)
-    shell.restore_original(script)
-    assert script.read_text() == "original"
-    assert [p.name for p in tmp_path.iterdir()] == ["post.sh"]
 
 
 def test_a_stop_ends_the_shell_and_what_it_waits_for(tmp_path):

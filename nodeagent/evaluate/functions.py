@@ -1,0 +1,187 @@
+"""What a program's functions are to the agent: by what they do, never by their name.
+
+Everything here is judged from the text alone, and in doubt against a native meaning: what is not recognised stays
+shell, which is always right.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from nodeagent.evaluate.syntax import (
+    Command,
+    Compound,
+    Function,
+    Node,
+    Opaque,
+    Pipeline,
+    Script,
+    functions_in,
+)
+from nodeagent.evaluate.usage import Usage, follow
+
+Understood = Callable[[Sequence[str]], bool]
+"""Is this list of rsync's flags one whose meaning the agent knows exactly?"""
+
+_COPY_PROGRAMS = frozenset({"rsync", "mkdir", "dirname"})
+_MKDIR_PARENT = re.compile(rb'mkdir\s+-p\s+(?:--\s+)?"?(?:\$\(|`)\s*dirname\s+(?:--\s+)?"?\$\{?2\}?"?\s*(?:\)|`)"?')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyFunction:
+    """A function that is ``rsync FLAGS "$1" "$2"``, with or without ``mkdir -p "$(dirname "$2")"`` before it."""
+
+    flags: tuple[str, ...]
+    makes_parent: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFunction:
+    """A function around ``"$@"`` that says what it does; the statements are places in its body.
+
+    ``program`` is None when ``"$@"`` is no statement of its own (then only the call can be gated). ``loggers`` are
+    those that the agent can stand in for; ``logs``: there is any.
+    """
+
+    program: Command | None
+    loggers: tuple[Command, ...]
+    logs: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Functions:
+    """All that is known about a program's functions, by name."""
+
+    copies: dict[str, CopyFunction]
+    runs: dict[str, RunFunction]
+    usage: dict[str, Usage]
+    enders: frozenset[str]  # those that only print and then end the program or the function
+
+
+def functions(script: Script, understood: Understood) -> Functions:
+    """Recognise the program's functions and how they are called."""
+    defined: dict[str, list[Function]] = {}
+    for function in functions_in(script.block):
+        defined.setdefault(function.name, []).append(function)
+    copies: dict[str, CopyFunction] = {}
+    runs: dict[str, RunFunction] = {}
+    enders = frozenset(n for n, found in defined.items() if len(found) == 1 and gives_up(found[0].body, frozenset()))
+    for name, definitions in defined.items():
+        if len(definitions) == 1:
+            body = _body(definitions[0])
+            copy = _copy_function(script, body, understood) if _COPY_PROGRAMS.isdisjoint(defined) else None
+            run = _run_function(body, own_logger="logger" in defined)
+            if copy is not None:
+                copies[name] = copy
+            elif run is not None:
+                runs[name] = run
+    return Functions(
+        copies=copies,
+        runs=runs,
+        usage=follow(script, set(defined), {name: run.program is not None for name, run in runs.items()}),
+        enders=enders,
+    )
+
+
+def gives_up(node: Node, enders: frozenset[str]) -> bool:
+    """``exit 1``, ``{ echo failed; return 1; }``, or a function of that kind: nothing is done instead."""
+    if isinstance(node, Command):
+        return node.name in {"exit", "return"} or node.name in enders
+    if not isinstance(node, Compound) or node.kind != "group":
+        return False
+    *before, last = (item for item, _ in node.bodies[0].items)
+    printing = all(isinstance(n, Command) and n.name in {"echo", "printf", "logger"} for n in before)
+    return printing and gives_up(last, enders)
+
+
+def _body(function: Function) -> list[Node] | None:
+    body = function.body
+    if isinstance(body, Compound) and body.kind == "group" and not any(b for _, b in body.bodies[0].items):
+        return [node for node, _ in body.bodies[0].items]
+    return None
+
+
+def _copy_function(script: Script, body: list[Node] | None, understood: Understood) -> CopyFunction | None:
+    if not body or len(body) > 2 or not all(isinstance(node, Command) for node in body):
+        return None
+    *before, rsync = body
+    assert isinstance(rsync, Command)
+    flags = rsync_flags(rsync)
+    if flags is None or rsync.redirects or not understood(flags):
+        return None
+    if [w.text.replace(b"{", b"").replace(b"}", b"") for w in rsync.words[-2:]] != [b'"$1"', b'"$2"']:
+        return None
+    preparation = script.slice(before[0]) if before else b""
+    if preparation and not _MKDIR_PARENT.fullmatch(preparation):
+        return None
+    return CopyFunction(flags=flags, makes_parent=bool(preparation))
+
+
+def rsync_flags(command: Command) -> tuple[str, ...] | None:
+    """The flags of ``rsync FLAGS SRC... DST`` when they all are literal and stand in front, else None."""
+    if command.name != "rsync" or command.assigns or len(command.words) < 3:
+        return None
+    flags: list[str] = []
+    for word in command.words[1:]:
+        if word.literal is None or not word.literal.startswith("-"):
+            break
+        flags.append(word.literal)
+    operands = command.words[1 + len(flags) :]
+    if len(operands) < 2 or any((w.literal or "").startswith("-") for w in operands):
+        return None
+    return tuple(flags)
+
+
+def _run_function(body: list[Node] | None, *, own_logger: bool) -> RunFunction | None:
+    """A body of ``logger``, ``echo``, assignments, tests and exactly one ``"$@"``. ``own_logger``: a function of the
+    program's, which the agent does not stand in for."""
+    if not body:
+        return None
+    programs: list[Command] = []
+    piped: list[Pipeline] = []
+    loggers: list[Command] = []
+    stack: list[Node] = list(reversed(body))
+    while stack:
+        node = stack.pop()
+        if isinstance(node, Command):
+            if _is_arguments(node):
+                programs.append(node)
+            elif node.name == "logger" and not node.assigns:
+                loggers.append(node)
+            elif node.name not in {"echo", "printf", "return", "[", "test", ":", "true"}:
+                return None
+        elif isinstance(node, Pipeline):
+            piped.append(node)
+            if not _is_arguments(node.parts[0]) or not all(_named(part, "logger") for part in node.parts[1:]):
+                return None
+        elif isinstance(node, Compound) and node.kind in {"if", "group"}:
+            for block in (*node.conditions, *node.bodies):
+                if any(background for _, background in block.items):
+                    return None
+                stack.extend(item for item, _ in reversed(block.items))
+        elif not (isinstance(node, Opaque) and node.known):
+            return None
+    if len(programs) + len(piped) != 1 or not (loggers or piped):
+        return None
+    plain = programs and programs[0] in body and not programs[0].redirects
+    return RunFunction(
+        program=programs[0] if plain else None,
+        loggers=() if own_logger else tuple(logger for logger in loggers if _plain_logger(logger)),
+        logs=bool(loggers or piped),
+    )
+
+
+def _plain_logger(command: Command) -> bool:
+    """``logger [-t TAG] [-p PRIORITY] TEXT...``, nothing else."""
+    words = list(command.words[1:])
+    while words and words[0].literal in {"-t", "-p"}:
+        del words[:2]
+    return bool(words) and not any((w.literal or "").startswith("-") for w in words) and not command.heredoc
+
+
+def _is_arguments(node: Node) -> bool:
+    return isinstance(node, Command) and not node.assigns and [w.text for w in node.words] == [b'"$@"']
+
+
+def _named(node: Node, name: str) -> bool:
+    return isinstance(node, Command) and node.name == name

@@ -1,0 +1,148 @@
+"""What a statement is: a native verb, a step, or the shell's own business."""
+
+from dataclasses import dataclass
+
+from nodeagent.evaluate.functions import CopyFunction, Functions, Understood, gives_up, rsync_flags
+from nodeagent.evaluate.redirects import prints_to_file
+from nodeagent.evaluate.syntax import (
+    AndOr,
+    Block,
+    Command,
+    Compound,
+    Function,
+    Node,
+    Opaque,
+    Pipeline,
+    Script,
+    substitutes,
+)
+from nodeagent.evaluate.texts import Texts
+from nodeagent.evaluate.usage import mentions_status
+from nodeagent.evaluate.vocabulary import ACTING_BUILTINS, NEUTRAL, SHELL_WORDS, TEXT_COMMANDS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyCall:
+    """How the agent reads the arguments of a COPY: ``None`` for a bare ``rsync``, whose flags are in its arguments."""
+
+    function: CopyFunction | None
+    flags: tuple[str, ...]
+
+
+class Meaning:
+    """Reads one program's statements, in the light of its functions."""
+
+    def __init__(self, script: Script, known: Functions, understood: Understood, texts: Texts) -> None:
+        self._script = script
+        self._known = known
+        self._understood = understood
+        self._texts = texts
+
+    def slice(self, node: Node) -> bytes:
+        return self._script.slice(node)
+
+    def reads(self, node: Node) -> bool:
+        return mentions_status(self._script, node)
+
+    def is_program(self, node: Command) -> bool:
+        name = node.name
+        if name in NEUTRAL:
+            return prints_to_file(node.redirects)
+        if name is not None:
+            return name in ACTING_BUILTINS or not (name in SHELL_WORDS or name in self._known.usage)
+        return not substitutes(node.words[0])
+
+    def acts(self, node: Node) -> bool:
+        """Does it run a program, natively understood or not, whose effect is on the node?"""
+        if isinstance(node, Pipeline):
+            return not all(self.only_looks(part) for part in node.parts)
+        if not isinstance(node, Command) or not node.words or self.is_native(node):
+            return False
+        return node.name in self._known.runs or self.is_program(node)
+
+    def accepts_failure(self, node: AndOr) -> bool:
+        """``a || b``, where the failure of ``a`` is only told, accepted, or the end?"""
+        if len(node.operands) != 2:
+            return False
+        first, second = node.operands
+        is_or = self._script.text[first.end : second.start].strip() == b"||"
+        return is_or and self._gives_up(second)
+
+    def _gives_up(self, node: Node) -> bool:
+        told = isinstance(node, Command) and (node.name == "logger" or self.harmless(node))
+        return told or gives_up(node, self._known.enders)
+
+    def harmless(self, node: Command) -> bool:
+        return node.name in {"true", "false", ":", "echo", "printf"} and self._texts.command_target(node) is None
+
+    def only_looks(self, node: Node) -> bool:
+        if not isinstance(node, Command) or prints_to_file(node.redirects):
+            return False
+        asks_name = node.name == "hostname" and all((w.literal or "").startswith("-") for w in node.words[1:])
+        return asks_name or node.name in NEUTRAL or node.name in TEXT_COMMANDS
+
+    def acts_or_nothing(self, node: Node) -> bool:
+        """A program, or a built-in without any effect on the shell (``|| true``, ``|| echo failed``)."""
+        if isinstance(node, Command):
+            return self.harmless(node) or (
+                self.acts(node) and node.name not in self._known.runs and node.name is not None
+            )
+        return isinstance(node, Pipeline) and self.acts(node) and not self.calls_function(node)
+
+    def is_native(self, node: Command) -> bool:
+        flags = rsync_flags(node)
+        return (
+            node.name in self._known.copies
+            or self._texts.command_target(node) is not None
+            or (flags is not None and self._understood(flags))
+        )
+
+    def copy_call(self, node: Command) -> CopyCall | None:
+        """A COPY, by a function or by a bare ``rsync``."""
+        function = self._known.copies.get(node.name or "")
+        if function is not None and not node.assigns:
+            return CopyCall(function=function, flags=function.flags)
+        if node.name in self._known.usage:
+            return None
+        flags = rsync_flags(node)
+        return CopyCall(function=None, flags=flags) if flags is not None and self._understood(flags) else None
+
+    def may_start(self, node: Node) -> bool:
+        """Is it a job that can be started in the background, or not, without the shell's noticing?"""
+        if isinstance(node, Function | Opaque):
+            return False
+        return not isinstance(node, Command) or not (node.name in SHELL_WORDS or node.name in NEUTRAL)
+
+    def calls_function(self, node: Node) -> bool:
+        words = {w.decode(errors="replace") for w in self.slice(node).replace(b";", b" ").split()}
+        return not words.isdisjoint(self._known.usage.keys() - self._known.copies.keys())
+
+    def counts(self, condition: Block) -> bool:
+        """Is the loop driven by its own input or counting? Else it waits for the world, and its body must run."""
+        for node, _ in condition.items:
+            if isinstance(node, Command) and node.name in {"read", ":", "true", "[", "test"}:
+                continue
+            if isinstance(node, Opaque) and node.kind in {"test_command", "arithmetic"}:
+                text = self.slice(node)
+                if not any(flag in text.split() for flag in (b"-%c" % c for c in b"abcdefghkprsuwxLNOS")):
+                    continue
+            return False
+        return True
+
+
+def negated(node: Pipeline) -> bool:
+    """``! a | b``: ``set -e`` lets it fail, which it would not let a step's end."""
+    first = node.parts[0]
+    return isinstance(first, Compound) and first.kind == "negation"
+
+
+def names(node: Command) -> list[bytes] | None:
+    """What the command may turn out to be: ``$SUDO cd /x`` is a ``cd`` while ``$SUDO`` is empty."""
+    names: list[bytes] = []
+    for word in node.words:
+        if substitutes(word):
+            return None if not names or names[-1].startswith(b"$") else names
+        names.append(word.text)
+        if not word.text.startswith(b"$"):
+            break
+    return names
