@@ -56,13 +56,17 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What is to be evaluated, and why. ``boot`` is the kernel's boot id."""
+    """What is to be evaluated, and why. ``boot`` is the kernel's boot id.
+
+    ``run_steps``: else an EXECUTE step that may run is told as executed, and is not.
+    """
 
     directory: Path
     revision: Revision
     due: Due
     retry: bool
     boot: str
+    run_steps: bool = True
 
 
 def evaluate(
@@ -106,6 +110,7 @@ def evaluate(
             view=view,
             scope=job.due.scope,
             retry=job.retry,
+            run_steps=job.run_steps,
             evaluation=number,
             reporter=reporter,
             staging=pipes.directory,

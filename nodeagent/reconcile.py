@@ -37,12 +37,17 @@ _WARNING = 4  # syslog severity
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
-    """What a command line asks for beyond what is due."""
+    """What a command line asks for beyond what is due.
+
+    ``run_steps``: see :class:`nodeagent.evaluation.Job`. ``descendant``: a commit must descend from the one before.
+    """
 
     requested: bool = False
     force: bool = False
     retry: bool = False
     adopt: bool = False
+    run_steps: bool = True
+    descendant: bool = True
 
 
 def poll(config: Config, current: str, stop: threading.Event, reporter: Reporter) -> PollOutcome:
@@ -86,7 +91,14 @@ def apply_directory(
         now = _situation(source, revision, drifted=0, wishes=wishes, first_start="apply")
         due = policy.evaluation(now)
         assert isinstance(due, policy.Due), "an evaluation that is asked for takes place"
-        job = Job(directory=directory, revision=revision, due=due, retry=wishes.retry, boot=now.boot)
+        job = Job(
+            directory=directory,
+            revision=revision,
+            due=due,
+            retry=wishes.retry,
+            boot=now.boot,
+            run_steps=wishes.run_steps,
+        )
         done = evaluate(job, connection=connection, source=source, settings=settings, reporter=reporter, stop=stop)
         source.settle(tree.of_directory(directory))
         return done
@@ -121,7 +133,7 @@ class _Cycle:
         )
         if commit and commit != revision.commit:
             try:
-                revision = self._install(commit)
+                revision = self._install(commit, descendant=wishes.descendant)
             except NodeagentError as error:
                 failure = _failure(error)
         if not revision.commit:
@@ -149,7 +161,7 @@ class _Cycle:
         now = _situation(self._source, revision, drifted=drifted, wishes=wishes, first_start=self._config.first_start)
         return policy.evaluation(now)
 
-    def _install(self, commit: str) -> Revision:
+    def _install(self, commit: str, *, descendant: bool) -> Revision:
         """Take a revision over from the fetch user's store into the checkout; believe only what hashes prove."""
         from nodeagent.evaluation import check  # noqa: PLC0415 - see above
 
@@ -157,7 +169,7 @@ class _Cycle:
         checkout = Checkout(config.source.checkout, config.paths.state)
         if checkout.commit != commit or not checkout.intact(checkout.tree):
             have = checkout.have()
-            ancestor = checkout.commit if self._source.state() else ""
+            ancestor = checkout.commit if descendant and self._source.state() else ""
 
             def send(out: BinaryIO) -> None:
                 confine(config.source.user)
@@ -176,8 +188,15 @@ class _Cycle:
 
         config = self._config
         if due.trigger in _FRESH and not self._is_fresh(revision.commit):
-            self._install(revision.commit)
-        job = Job(directory=config.source.checkout, revision=revision, due=due, retry=wishes.retry, boot=node.boot_id())
+            self._install(revision.commit, descendant=wishes.descendant)
+        job = Job(
+            directory=config.source.checkout,
+            revision=revision,
+            due=due,
+            retry=wishes.retry,
+            boot=node.boot_id(),
+            run_steps=wishes.run_steps,
+        )
         settings = Settings(
             args=[word.replace("${hostname}", node.hostname()) for word in config.args],
             environment=node.login_environment(config.environment_file),

@@ -36,6 +36,7 @@ class Steps:
         view: View,
         scope: Scope,
         retry: bool,
+        run_steps: bool,
         evaluation: int,
         reporter: Reporter,
         staging: Path,
@@ -46,6 +47,7 @@ class Steps:
         self._source = source
         self._scope = scope
         self._retry = retry
+        self._run_steps = run_steps
         self._evaluation = evaluation
         self._staging = staging
         self._step_timeout = step_timeout
@@ -134,6 +136,10 @@ class Steps:
         if self._reached.total() > _REACH_LIMIT:
             raise ValueError(f"{statement.file}:{statement.line}: more than {_REACH_LIMIT} steps: a loop without end?")
         verdict = policy.step(self._scope, self._attempt(statement.key, reach), retry=self._retry)
+        if verdict.run and not self._run_steps:
+            told = Frame(statement=statement, number=self.account.next_number(), command=statement.text)
+            self.account.executed(told, Change.EXECUTED, reason=verdict.reason, ran=False)
+            return str(verdict.status)
         if verdict.run:
             frame = Frame(
                 statement=statement,

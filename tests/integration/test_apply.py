@@ -407,3 +407,16 @@ def test_an_appended_block_that_lost_a_line_by_hand_is_made_whole(site):
     (site.root / "hosts").write_text(whole.replace("10.0.0.2 ldap\n", ""))
     site.apply()
     assert (site.root / "hosts").read_text() == whole
+
+
+def test_an_apply_that_runs_no_steps_tells_those_that_may_run_and_runs_what_the_shell_needs_to_decide(site):
+    site.program("if sh -c 'echo asked >>$0' $D/log; then\n  sh -c 'echo ran >>$0' $D/log\nfi\necho >$D/x\ntouch $D/y")
+    done = site.apply(run_steps=False)
+    steps = [(step.line, step.phase, step.change, step.exit_status, step.reason) for step in done.steps]
+    first = next(line for line, *_ in steps)
+    assert steps == [
+        (first, "EXECUTE", "executed", None, "due"),
+        (first + 2, "WRITE", "created", None, ""),
+        (first + 3, "EXECUTE", "executed", None, "due"),
+    ]
+    assert (site.ran(), sorted(os.listdir(site.root))) == (["asked"], ["log", "x"])
