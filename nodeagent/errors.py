@@ -22,7 +22,8 @@
     │   ├── RevisionRejected           the tree breaks a limit or is hostile
     │   ├── PostScriptMissing          the tree has no post.sh
     │   ├── AnnotationInvalid          a comment "# nodeagent:" cannot be followed
-    │   └── FetchUserMissing           the user that fetches does not exist
+    │   ├── FetchUserMissing           the user that fetches does not exist
+    │   └── LedgerUnavailable          there is no ledger, or this user may not read it
     └── NotNow                         locked or suspended: exit code 75
 
 Anything else that is raised is a bug and keeps its traceback. ``code`` is stable: it is the ``reason`` of a
@@ -121,6 +122,10 @@ class AnnotationInvalid(StalledError):
 
 class FetchUserMissing(StalledError):
     code = "FetchUserMissing"
+
+
+class LedgerUnavailable(StalledError):
+    code = "LedgerUnavailable"
 
 
 class NotNow(NodeagentError):

@@ -20,6 +20,7 @@ from nodeagent.evaluate.interpreter import Interpreter, interpreter
 from nodeagent.evaluate.pipes import Pipes, at_end
 from nodeagent.evaluate.policy import Due
 from nodeagent.evaluate.stand_in import Back, in_place_of, restore_original, with_prelude
+from nodeagent.ledger import statements
 from nodeagent.ledger.database import Connection
 from nodeagent.ledger.sources import Source
 from nodeagent.ledger.view import View
@@ -94,6 +95,7 @@ def evaluate(
     with Pipes.open(settings.runtime) as pipes:
         program = _annotated(_program(script, text, by, pipes, reporter), text)
         number = source.begin(job.revision, boot=job.boot, scope=job.due.scope, trigger=job.due.trigger)
+        statements.remember(connection, source.id, number, program.statements)
         reporter.report(
             EvaluationStarted(number=number, revision=str(job.revision), scope=job.due.scope, trigger=job.due.trigger)
         )

@@ -89,6 +89,16 @@ class Annotation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """What is told of a commit: ``author`` as ``NAME <ADDRESS>``, ``authored`` in seconds since the epoch (0: unknown),
+    ``subject`` its message's first line."""
+
+    author: str
+    authored: int
+    subject: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
     """A statement of post.sh that became a step.
 

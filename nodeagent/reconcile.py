@@ -17,7 +17,7 @@ from nodeagent import node
 from nodeagent.config import Config, FirstStart
 from nodeagent.errors import NodeagentError, TransientError
 from nodeagent.evaluate import policy
-from nodeagent.ledger import database, destinations, watch
+from nodeagent.ledger import database, destinations, statements, watch
 from nodeagent.ledger.sources import Source
 from nodeagent.model import ApplyOutcome, Evaluation, Failure, Looked, Mode, Notice, PollOutcome, Reporter, Revision
 from nodeagent.source import poll as source_poll
@@ -180,6 +180,8 @@ class _Cycle:
                     manifest = receive(received, commit, config.limits, staging, have, ancestor=ancestor)
                 check(functools.partial(checkout.read, manifest, staging))
                 checkout.install(manifest, staging)
+            if manifest.origin is not None:
+                statements.remember_commit(self._connection, commit, manifest.origin)
         effective = tree.of_items(checkout.items, config.ignore)
         return Revision(ref=config.source.ref, commit=commit, tree=effective)
 

@@ -208,6 +208,23 @@ def check_syntax(argv: Sequence[str], path: str) -> bool:
     return checked.returncode == 0
 
 
+def ask(argv: Sequence[str], *, time_limit: float) -> str | None:
+    """What a program that only looks prints; None where there is no such program, it fails, or takes longer (s)."""
+    try:
+        answer = subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={"PATH": os.defpath + ":/usr/sbin:/sbin", "LANG": "C.UTF-8"},
+            timeout=time_limit,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return os.fsdecode(answer.stdout) if answer.returncode == 0 else None
+
+
 def leave_drain(output: int, tag: str) -> None:
     """Leave a reader at a pipe that background processes still hold: without one they would die of SIGPIPE."""
     for argv in (["logger", "-t", tag], ["cat"]):

@@ -14,6 +14,8 @@ _MODULES = {
     "apply": "apply",
     "adopt": "apply",
     "status": "status",
+    "history": "history",
+    "why": "why",
     "check-config": "check_config",
     "key": "key",
     "lint": "lint",

@@ -3,10 +3,10 @@
 import argparse
 import json
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from nodeagent.cli.wording import moment, safe
 from nodeagent.config import DEFAULT_FILE, Config, Paths, load
 from nodeagent.errors import InvalidConfiguration
 from nodeagent.model import Status
@@ -55,28 +55,19 @@ def _runtime(file: Path) -> Path:
 def _lines(found: Status, *, running: bool) -> Iterator[str]:
     last_word = "" if running else " (the daemon is not running; this is its last word)"
     yield f"nodeagent {found.version}, {found.mode}{last_word}"
-    yield f"  source     {_safe(found.url)}"
+    yield f"  source     {safe(found.url)}"
     yield f"  applied    {found.applied or 'nothing yet'}"
     if found.attempted not in {found.applied, ""}:
         yield f"  attempted  {found.attempted}"
     yield f"  watching   {found.destinations} destinations"
     if running and found.next_poll is not None:
-        yield f"  next poll  {_moment(found.next_poll)}"
+        yield f"  next poll  {moment(found.next_poll)}"
     yield "conditions"
     for condition in found.conditions:
         name = condition.type if condition.status else f"not {condition.type}"
-        yield f"  {name}: {condition.reason}, since {_moment(condition.since)}"
-        yield f"    {_safe(condition.message)}"
+        yield f"  {name}: {condition.reason}, since {moment(condition.since)}"
+        yield f"    {safe(condition.message)}"
     for title, steps in (("failed", found.failed_steps), ("pending", found.pending)):
         if steps:
             yield title
-            yield from (f"  {_safe(step)}" for step in steps)
-
-
-def _moment(epoch: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(epoch))
-
-
-def _safe(text: str) -> str:
-    """Without what a terminal would take for a command: some of it was written by a server or a script."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+            yield from (f"  {safe(step)}" for step in steps)

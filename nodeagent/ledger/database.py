@@ -12,97 +12,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from nodeagent.errors import NotNow
+from nodeagent.errors import LedgerUnavailable, NotNow
+from nodeagent.ledger.schema import STEPS
 
 Connection = sqlite3.Connection
-SCHEMA_VERSION = 1
-
-# Paths are blobs: a file name need not be UTF-8. A digest is as in model.Content. ``left_*`` is the lstat and content
-# at the end of the last evaluation that placed the destination, NULL while one is under way.
-_SCHEMA = """
-CREATE TABLE source (
-    id INTEGER PRIMARY KEY,
-    name TEXT NOT NULL UNIQUE,             -- the repository's address, or the directory given by --repo
-    tree TEXT NOT NULL,
-    commit_id TEXT NOT NULL,
-    boot TEXT NOT NULL,
-    finished INTEGER NOT NULL,             -- post.sh came to an end of its own
-    attempted TEXT NOT NULL,               -- revisions as printed
-    applied TEXT NOT NULL,
-    ready_boot TEXT NOT NULL,              -- the boot in which post.sh first came to its end
-    last_finished INTEGER NOT NULL,        -- evaluation
-    failed TEXT NOT NULL,                  -- JSON: one line a step that is failed
-    pending TEXT NOT NULL                  -- JSON: one line a step that is due and was not reached
-);
-CREATE TABLE evaluation (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    source INTEGER NOT NULL REFERENCES source (id),
-    revision TEXT NOT NULL,
-    scope TEXT NOT NULL,
-    trigger TEXT NOT NULL,
-    began REAL NOT NULL,
-    duration_usec INTEGER,
-    exit_status INTEGER,
-    finished INTEGER,
-    counts TEXT
-);
-CREATE TABLE attempt (
-    source INTEGER NOT NULL REFERENCES source (id),
-    key TEXT NOT NULL,
-    reach INTEGER NOT NULL,                -- the how-manieth time the statement was reached in its evaluation
-    succeeded INTEGER NOT NULL,
-    exit_status INTEGER NOT NULL,
-    statement_status INTEGER NOT NULL,
-    label TEXT NOT NULL,                   -- file:line command
-    evaluation INTEGER NOT NULL,
-    PRIMARY KEY (source, key, reach)
-) WITHOUT ROWID;
-CREATE TABLE destination (
-    path BLOB PRIMARY KEY,
-    source INTEGER NOT NULL REFERENCES source (id),
-    evaluation INTEGER NOT NULL,
-    file TEXT NOT NULL,
-    line INTEGER NOT NULL,
-    phase TEXT NOT NULL,
-    created INTEGER NOT NULL,              -- nothing stood here before nodeagent
-    native_digest TEXT NOT NULL,           -- after the last native verb, before what later steps did to it
-    left_digest TEXT,
-    left_mode INTEGER,                     -- st_mode with the type
-    left_uid INTEGER,
-    left_gid INTEGER,
-    left_size INTEGER,
-    left_mtime_ns INTEGER,
-    left_ctime_ns INTEGER,
-    left_inode INTEGER
-) WITHOUT ROWID;
-CREATE TABLE link (                        -- the chain of verbs on one destination
-    path BLOB NOT NULL REFERENCES destination (path) ON DELETE CASCADE,
-    position INTEGER NOT NULL,
-    kind INTEGER NOT NULL,
-    digest TEXT NOT NULL,
-    mode INTEGER NOT NULL,
-    uid INTEGER NOT NULL,
-    gid INTEGER NOT NULL,
-    PRIMARY KEY (path, position)
-) WITHOUT ROWID;
-CREATE TABLE block (
-    path BLOB NOT NULL,
-    position INTEGER NOT NULL,
-    statement TEXT NOT NULL,
-    text BLOB NOT NULL,
-    adopted INTEGER NOT NULL,
-    PRIMARY KEY (path, position)
-);
-CREATE TABLE kept (                        -- what stood at a path before nodeagent; content in kept/DIGEST
-    path BLOB PRIMARY KEY,
-    kind INTEGER NOT NULL,
-    digest TEXT NOT NULL,
-    mode INTEGER NOT NULL,
-    uid INTEGER NOT NULL,
-    gid INTEGER NOT NULL,
-    evaluation INTEGER NOT NULL
-) WITHOUT ROWID;
-"""
+SCHEMA_VERSION = len(STEPS)
 
 
 @contextlib.contextmanager
@@ -124,6 +38,38 @@ def opened(directory: Path, *, wait: bool, warn: Callable[[str], None]) -> Itera
             yield connection
         finally:
             connection.close()
+
+
+@contextlib.contextmanager
+def readable(directory: Path) -> Iterator[sqlite3.Connection]:
+    """Open the directory's ledger to read in it, also while an agent applies: no lock is taken, nothing is made.
+
+    Raises:
+        LedgerUnavailable: there is none, it is of another version, or this user may not read it.
+    """
+    path = directory / "ledger.db"
+    try:
+        path.stat()
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)
+    except FileNotFoundError as error:
+        raise LedgerUnavailable(f"{path}: there is no ledger: nodeagent has not applied anything here yet") from error
+    except PermissionError as error:
+        raise LedgerUnavailable(f"{path}: cannot be read: the ledger is root's own: run this as root") from error
+    except sqlite3.Error as error:
+        raise LedgerUnavailable(f"{path}: cannot be opened: {error}") from error
+    with contextlib.closing(connection):
+        try:
+            connection.execute("PRAGMA query_only = ON")
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version != SCHEMA_VERSION:
+                raise LedgerUnavailable(
+                    f"{path}: is of version {version}, not {SCHEMA_VERSION}: `nodeagent apply` of the same version of "
+                    "nodeagent as this one brings it up to date"
+                )
+            connection.execute("BEGIN")  # one picture, whatever is written meanwhile
+            yield connection
+        except sqlite3.DatabaseError as error:
+            raise LedgerUnavailable(f"{path}: cannot be read: {error}; the next evaluation makes it anew") from error
 
 
 @contextlib.contextmanager
@@ -163,9 +109,10 @@ def _open(path: Path) -> sqlite3.Connection:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
             os.chmod(path, 0o600)
-            connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-        elif version != SCHEMA_VERSION:
+        if version > SCHEMA_VERSION:
             raise sqlite3.DatabaseError(f"schema {version} is not known to this version of nodeagent")
+        for number, step in enumerate(STEPS[version:], version + 1):
+            connection.executescript(f"BEGIN; {step} PRAGMA user_version = {number}; COMMIT;")
         if cut_short and connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             raise sqlite3.DatabaseError("its check failed")
     except BaseException:

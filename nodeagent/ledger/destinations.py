@@ -75,17 +75,15 @@ ABSENT = Stat(mode=0, uid=0, gid=0, size=0, mtime_ns=0, ctime_ns=0, inode=0)
 
 
 def row_of(values: Sequence[object]) -> Row:
-    native, left_digest, mode, uid, gid, size, mtime, ctime, inode = values
-    left = Stat(
-        mode=int(str(mode)),
-        uid=int(str(uid)),
-        gid=int(str(gid)),
-        size=int(str(size)),
-        mtime_ns=int(str(mtime)),
-        ctime_ns=int(str(ctime)),
-        inode=int(str(inode)),
-    )
+    native, left_digest, *columns = values
+    left = stat_of(columns)
     return Row(str(native), str(left_digest), None if left == ABSENT else left)
+
+
+def stat_of(values: Sequence[object]) -> Stat:
+    """The columns of :data:`LEFT`."""
+    mode, uid, gid, size, mtime, ctime, inode = (int(str(value)) for value in values)
+    return Stat(mode=mode, uid=uid, gid=gid, size=size, mtime_ns=mtime, ctime_ns=ctime, inode=inode)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

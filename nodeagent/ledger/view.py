@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nodeagent.ledger import statements
 from nodeagent.ledger.database import Connection
 from nodeagent.ledger.destinations import ABSENT, LEFT, Row, digest, lstat, row_of
 from nodeagent.model import Block, Change, Content, Phase, Scope, Stat, Statement
@@ -128,11 +129,7 @@ class View:
         key = os.fsencode(path)
         with self._connection:
             self._connection.execute("BEGIN")
-            self._connection.execute("DELETE FROM block WHERE path = ?", (key,))
-            self._connection.executemany(
-                "INSERT INTO block VALUES (?, ?, ?, ?, ?)",
-                [(key, n, b.statement, b.text, b.adopted) for n, b in enumerate(blocks)],
-            )
+            statements.write_blocks(self._connection, key, blocks, source=self._source, evaluation=self._evaluation)
 
     # --- asked by the step engine ---
 
@@ -155,7 +152,10 @@ class View:
         key = os.fsencode(path)
         past = self._past(path)
         if past is not None and not placed.changed and list(past.chain[: len(placed.chain)]) == placed.chain:
-            self._connection.execute("UPDATE destination SET evaluation = ? WHERE path = ?", (self._evaluation, key))
+            self._connection.execute(
+                "UPDATE destination SET evaluation = ?, statement = ? WHERE path = ?",
+                (self._evaluation, placed.statement.key, key),
+            )
             return
         native = "" if placed.phase is Phase.APPEND else placed.chain[-1].digest
         self._connection.execute(
@@ -175,6 +175,9 @@ class View:
             ),
         )
         self._write_chain(key, placed.chain)
+        statements.note_origin(
+            self._connection, key, placed.statement.key, evaluation=self._evaluation, written=placed.changed
+        )
 
     def _finish_one(self, path: str, placed: _Placed) -> None:
         key = os.fsencode(path)

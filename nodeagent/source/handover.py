@@ -171,7 +171,7 @@ class _Receiver:
             raise RevisionRejected(f"commit {commit}: {error}: it was not made by git; push a sound one") from error
         if self._frame(_END, "the end") != 0:
             raise RevisionRejected(f"commit {commit}: {_DEVIATES}")
-        return Manifest(commit=commit, tree=tree, items=self._items)
+        return Manifest(commit=commit, tree=tree, items=self._items, origin=objects.commit_origin(content))
 
     def _follow(self, commit: str, content: bytes, ancestor: str) -> None:
         """Take the commits in that lead back to the ancestor."""

@@ -4,6 +4,8 @@ import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from nodeagent.model import Commit
+
 
 class Entry(enum.Enum):
     """What stands at a path of a checkout."""
@@ -30,6 +32,7 @@ class Manifest:
     commit: str
     tree: str
     items: Mapping[str, Item]
+    origin: Commit | None = None
 
 
 def parents(path: str) -> Iterator[str]:

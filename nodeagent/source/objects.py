@@ -12,11 +12,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from nodeagent.model import Commit
+
 ID_BYTES = 20
 LONGEST_NAME = 255  # bytes; NAME_MAX of every Linux file system that matters
 
 _HEX = re.compile(rb"[0-9a-f]{40}")
 _MODE = re.compile(rb"[0-7]{5,7}")
+_AUTHOR = re.compile(rb"^author (.*>) ([0-9]{1,11}) [+-][0-9]{4}$", re.MULTILINE)
+_LONGEST_SHOWN = 200  # characters of an author or a subject
 # What HFS+ leaves out when it compares names, in UTF-8 (git's next_hfs_char).
 _IGNORED_BY_HFS = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
 
@@ -81,6 +85,18 @@ def commit_parents(content: bytes) -> Sequence[str]:
     return [_id_after(b"parent ", line) for line in lines]
 
 
+def commit_origin(content: bytes) -> Commit:
+    """Who made a commit, when, and its first line. Only for people to read: what git did not write so is left empty."""
+    head, _, message = content.partition(b"\n\n")
+    found = _AUTHOR.search(head)
+    subject = message.lstrip(b"\n").partition(b"\n")[0]
+    return Commit(
+        author=_readable(found[1]) if found else "",
+        authored=int(found[2]) if found else 0,
+        subject=_readable(subject),
+    )
+
+
 def tree_entries(content: bytes) -> Sequence[TreeEntry]:
     """Take a tree apart.
 
@@ -122,6 +138,12 @@ def _id_after(word: bytes, line: bytes) -> str:
     if not line.startswith(word) or not _HEX.fullmatch(line, len(word)):
         raise MalformedError(f"a commit's {word.decode().strip()} is no SHA-1 id")
     return line[len(word) :].decode()
+
+
+def _readable(text: bytes) -> str:
+    """Without what a terminal would take for a command, and not endless."""
+    decoded = text.decode(errors="replace").strip()[:_LONGEST_SHOWN]
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in decoded)
 
 
 def _mode(text: bytes) -> Mode:

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from nodeagent import node, reconcile
+from nodeagent.cli import main
 from nodeagent.ledger import watch
 from nodeagent.model import ApplyOutcome, Change, Mode, Scope, Trigger
 
@@ -256,3 +257,19 @@ def test_an_outcome_survives_as_json(follower):
     follower.push("touch $D/ran")
     outcome = follower.cycle()
     assert json.dumps(outcome.evaluation.counts)
+
+
+def test_why_and_history_name_the_commit_and_its_author(follower, tmp_path, capsys):
+    commit = follower.push("COPY files/motd $D/motd", **{"files/motd": "hello\n"})
+    follower.cycle()
+    state = str(follower.site.config().paths.state)
+    assert main.call(["why", "--state", state, str(follower.root / "motd")]) == 0
+    said = capsys.readouterr().out
+    assert f"revision  main@sha1:{commit[:12]}\n" in said
+    assert "commit    Admin <admin@cluster.example>, 20" in said
+    assert said.split("commit ")[1].splitlines()[0].endswith(": Change the nodes")
+    assert main.call(["history", "--json", "--state", state]) == 0
+    (evaluation,) = json.loads(capsys.readouterr().out)["evaluations"]
+    assert evaluation["revision"] == f"main@sha1:{commit}"
+    assert evaluation["commit"]["subject"] == "Change the nodes"
+    assert evaluation["commit"]["authored"] > 1_600_000_000

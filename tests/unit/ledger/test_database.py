@@ -5,7 +5,8 @@ import sqlite3  # noqa: TID251 - to make a ledger of another version
 import pytest
 
 from nodeagent.errors import NotNow
-from nodeagent.ledger import database
+from nodeagent.ledger import database, origin
+from nodeagent.ledger.schema import STEPS
 from nodeagent.ledger.sources import AttemptRecord, Source
 from nodeagent.model import Revision, Scope, Trigger
 
@@ -97,3 +98,27 @@ def test_sources_do_not_mix(tmp_path):
     with database.opened(tmp_path, wait=False, warn=print) as connection:
         Source(connection, "x").begin(REVISION, boot="b", scope=Scope.FULL, trigger=Trigger.BOOT)
         assert Source(connection, "y").state() is None
+
+
+def test_a_ledger_of_an_earlier_version_is_brought_up_to_date_with_all_that_it_knows(tmp_path, warnings):
+    connection = sqlite3.connect(tmp_path / "ledger.db")
+    connection.executescript(f"{STEPS[0]} PRAGMA user_version = 1;")
+    with connection:
+        connection.execute("INSERT INTO source VALUES (1, 'x', 't', 'c', 'b', 1, 'main', 'main', 'b', 1, '[]', '[]')")
+        connection.execute("INSERT INTO evaluation VALUES (1, 1, 'main', 'full', 'Boot', 1.0, 5, 0, 1, '{}')")
+        connection.execute(
+            "INSERT INTO destination VALUES (x'2f61', 1, 1, 'post.sh', 4, 'APPEND', 1, '', '', 33188, 0, 0, 1, 1, 1, 1)"
+        )
+        connection.execute("INSERT INTO block VALUES (x'2f61', 0, 'k', x'780a', 0)")
+    connection.close()
+    with database.opened(tmp_path, wait=False, warn=warnings.append) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone()[0] == database.SCHEMA_VERSION
+        state = Source(connection, "x").state()
+        known = origin.find(connection, "/a", kept=tmp_path)
+    assert warnings == []
+    assert state is not None
+    assert state.applied == "main"
+    assert known is not None
+    assert known.placed is not None
+    assert (known.placed.author.line, known.placed.author.gone) == (4, False)
+    assert [one.block.text for one in known.blocks] == [b"x\n"]

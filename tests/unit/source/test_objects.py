@@ -4,10 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nodeagent.model import Commit
 from nodeagent.source.objects import (
     Kind,
     MalformedError,
     Mode,
+    commit_origin,
     commit_parents,
     commit_tree,
     forbidden,
@@ -176,3 +178,23 @@ def test_names_that_git_refuses_are_forbidden(name):
 )
 def test_names_that_a_linux_file_may_have_are_allowed(name):
     assert forbidden(name) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (
+            b"tree x\nauthor A B <a@b> 1700000000 +0100\ncommitter C <c> 1 +0000\n\nSay hello\n\nmore\n",
+            Commit(author="A B <a@b>", authored=1_700_000_000, subject="Say hello"),
+        ),
+        (
+            b"tree x\n\n\nauthor of a message <a@b> 1 +0000\n",
+            Commit(author="", authored=0, subject="author of a message <a@b> 1 +0000"),
+        ),
+        (b"tree x\nauthor \xff\x1b[2J <a> 1 +0000", Commit(author="\ufffd\ufffd[2J <a>", authored=1, subject="")),
+        (b"tree x\nauthor A 1 +0000\n\n" + b"long" * 100, Commit(author="", authored=0, subject="long" * 50)),
+    ],
+    ids=["usual", "no author", "hostile", "endless"],
+)
+def test_a_commit_tells_who_made_it_and_nothing_that_a_terminal_obeys(content, expected):
+    assert commit_origin(content) == expected

@@ -1,0 +1,120 @@
+"""The ledger's tables, as the row of steps that made them: a ledger of an earlier version is brought up to date.
+
+A step that was released is never edited: what changes is a further step. ``PRAGMA user_version`` is the number of the
+steps that a file has taken.
+
+Paths are blobs: a file name need not be UTF-8. A digest is as in model.Content. ``left_*`` is the lstat and content at
+the end of the last evaluation that placed the destination, NULL while one is under way.
+"""
+
+_FIRST = """
+CREATE TABLE source (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,             -- the repository's address, or the directory given by --repo
+    tree TEXT NOT NULL,
+    commit_id TEXT NOT NULL,
+    boot TEXT NOT NULL,
+    finished INTEGER NOT NULL,             -- post.sh came to an end of its own
+    attempted TEXT NOT NULL,               -- revisions as printed
+    applied TEXT NOT NULL,
+    ready_boot TEXT NOT NULL,              -- the boot in which post.sh first came to its end
+    last_finished INTEGER NOT NULL,        -- evaluation
+    failed TEXT NOT NULL,                  -- JSON: one line a step that is failed
+    pending TEXT NOT NULL                  -- JSON: one line a step that is due and was not reached
+);
+CREATE TABLE evaluation (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    source INTEGER NOT NULL REFERENCES source (id),
+    revision TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    trigger TEXT NOT NULL,
+    began REAL NOT NULL,
+    duration_usec INTEGER,
+    exit_status INTEGER,
+    finished INTEGER,
+    counts TEXT
+);
+CREATE TABLE attempt (
+    source INTEGER NOT NULL REFERENCES source (id),
+    key TEXT NOT NULL,
+    reach INTEGER NOT NULL,                -- the how-manieth time the statement was reached in its evaluation
+    succeeded INTEGER NOT NULL,
+    exit_status INTEGER NOT NULL,
+    statement_status INTEGER NOT NULL,
+    label TEXT NOT NULL,                   -- file:line command
+    evaluation INTEGER NOT NULL,
+    PRIMARY KEY (source, key, reach)
+) WITHOUT ROWID;
+CREATE TABLE destination (
+    path BLOB PRIMARY KEY,
+    source INTEGER NOT NULL REFERENCES source (id),
+    evaluation INTEGER NOT NULL,
+    file TEXT NOT NULL,
+    line INTEGER NOT NULL,
+    phase TEXT NOT NULL,
+    created INTEGER NOT NULL,              -- nothing stood here before nodeagent
+    native_digest TEXT NOT NULL,           -- after the last native verb, before what later steps did to it
+    left_digest TEXT,
+    left_mode INTEGER,                     -- st_mode with the type
+    left_uid INTEGER,
+    left_gid INTEGER,
+    left_size INTEGER,
+    left_mtime_ns INTEGER,
+    left_ctime_ns INTEGER,
+    left_inode INTEGER
+) WITHOUT ROWID;
+CREATE TABLE link (                        -- the chain of verbs on one destination
+    path BLOB NOT NULL REFERENCES destination (path) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    digest TEXT NOT NULL,
+    mode INTEGER NOT NULL,
+    uid INTEGER NOT NULL,
+    gid INTEGER NOT NULL,
+    PRIMARY KEY (path, position)
+) WITHOUT ROWID;
+CREATE TABLE block (
+    path BLOB NOT NULL,
+    position INTEGER NOT NULL,
+    statement TEXT NOT NULL,
+    text BLOB NOT NULL,
+    adopted INTEGER NOT NULL,
+    PRIMARY KEY (path, position)
+);
+CREATE TABLE kept (                        -- what stood at a path before nodeagent; content in kept/DIGEST
+    path BLOB PRIMARY KEY,
+    kind INTEGER NOT NULL,
+    digest TEXT NOT NULL,
+    mode INTEGER NOT NULL,
+    uid INTEGER NOT NULL,
+    gid INTEGER NOT NULL,
+    evaluation INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+
+# For ``why``, ``undo`` and prune: which commit and which statement put a thing there.
+_ORIGINS = """
+CREATE TABLE commit_seen (                 -- what is worth knowing of a commit that was taken over
+    commit_id TEXT PRIMARY KEY,
+    author TEXT NOT NULL,                  -- NAME <ADDRESS>
+    authored INTEGER NOT NULL,             -- seconds since the epoch
+    subject TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE statement (
+    source INTEGER NOT NULL REFERENCES source (id),
+    key TEXT NOT NULL,
+    file TEXT NOT NULL,
+    line INTEGER NOT NULL,
+    text TEXT NOT NULL,
+    evaluation INTEGER NOT NULL,           -- the last one whose program had it
+    PRIMARY KEY (source, key)
+) WITHOUT ROWID;
+ALTER TABLE destination ADD COLUMN statement TEXT NOT NULL DEFAULT '';
+ALTER TABLE destination ADD COLUMN revision TEXT NOT NULL DEFAULT '';  -- that last wrote it, or first found it
+ALTER TABLE destination ADD COLUMN written REAL;                       -- when; NULL: it stood there as it was wanted
+ALTER TABLE block ADD COLUMN source INTEGER;
+ALTER TABLE block ADD COLUMN revision TEXT NOT NULL DEFAULT '';
+ALTER TABLE block ADD COLUMN written REAL;
+"""
+
+STEPS = (_FIRST, _ORIGINS)

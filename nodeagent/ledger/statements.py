@@ -1,0 +1,81 @@
+"""Which statement, of which commit, put a destination or a block there: what ``why`` tells and prune asks."""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from nodeagent.ledger.database import Connection
+from nodeagent.model import Block, Commit, Statement
+
+
+def remember_commit(connection: Connection, commit: str, origin: Commit) -> None:
+    """Note who made a commit; of those that nothing in the ledger names any more, nothing stays."""
+    connection.execute(
+        "INSERT OR REPLACE INTO commit_seen VALUES (?, ?, ?, ?)",
+        (commit, origin.author, origin.authored, origin.subject),
+    )
+    connection.execute(
+        "DELETE FROM commit_seen WHERE commit_id <> ? AND commit_id NOT IN ("
+        " SELECT substr(revision, -40) FROM evaluation UNION SELECT substr(revision, -40) FROM destination"
+        " UNION SELECT substr(revision, -40) FROM block)",
+        (commit,),
+    )
+
+
+def commit_of(connection: Connection, revision: str) -> Commit | None:
+    """Who made the commit of a printed revision, if that is known."""
+    row = connection.execute(
+        "SELECT author, authored, subject FROM commit_seen WHERE commit_id = ?", (revision.rpartition(":")[2],)
+    ).fetchone()
+    return Commit(author=row[0], authored=row[1], subject=row[2]) if row else None
+
+
+def remember(connection: Connection, source: int, evaluation: int, statements: Iterable[Statement]) -> None:
+    """Note the program that an evaluation runs. One that is gone stays known while something of it stands."""
+    with connection:
+        connection.execute("BEGIN")
+        connection.executemany(
+            "INSERT OR REPLACE INTO statement VALUES (?, ?, ?, ?, ?, ?)",
+            [(source, s.key, s.file, s.line, s.text, evaluation) for s in statements],
+        )
+        connection.execute(
+            "DELETE FROM statement WHERE source = ? AND evaluation <> ? AND key NOT IN ("
+            " SELECT statement FROM destination UNION SELECT statement FROM block)",
+            (source, evaluation),
+        )
+
+
+def note_origin(connection: Connection, path: bytes, statement: str, *, evaluation: int, written: bool) -> None:
+    """Note whose a destination is; ``written``: it has just been given its content, else it stood there already."""
+    connection.execute("UPDATE destination SET statement = ? WHERE path = ?", (statement, path))
+    if written:
+        connection.execute(
+            "UPDATE destination SET revision = (SELECT revision FROM evaluation WHERE number = ?), written = ?"
+            " WHERE path = ?",
+            (evaluation, time.time(), path),
+        )
+    else:
+        connection.execute(
+            "UPDATE destination SET revision = (SELECT revision FROM evaluation WHERE number = ?)"
+            " WHERE path = ? AND revision = ''",
+            (evaluation, path),
+        )
+
+
+def write_blocks(connection: Connection, path: bytes, blocks: Sequence[Block], *, source: int, evaluation: int) -> None:
+    """Replace a destination's blocks, within the caller's transaction; those that stay keep their origin."""
+    known = defaultdict(list)
+    for *what, owner, revision, written in connection.execute(
+        "SELECT statement, text, adopted, source, revision, written FROM block WHERE path = ? ORDER BY position",
+        (path,),
+    ):
+        known[tuple(what)].append((owner, revision, written))
+    (revision,) = connection.execute("SELECT revision FROM evaluation WHERE number = ?", (evaluation,)).fetchone()
+    now = (source, revision, time.time())
+    rows = []
+    for position, block in enumerate(blocks):
+        origins = known[block.statement, block.text, int(block.adopted)]
+        origin = origins.pop(0) if origins else now
+        rows.append((path, position, block.statement, block.text, block.adopted, *origin))
+    connection.execute("DELETE FROM block WHERE path = ?", (path,))
+    connection.executemany("INSERT INTO block VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
