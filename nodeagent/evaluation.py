@@ -32,8 +32,10 @@ from nodeagent.model import (
     Phase,
     Reporter,
     Revision,
+    Scope,
     Statement,
 )
+from nodeagent.steps.due import Judge
 from nodeagent.steps.engine import Steps
 
 __all__ = ["ENTRY", "Job", "Settings", "evaluate", "restore_original"]
@@ -45,7 +47,10 @@ _NO_SHELL = "its first line names no shell"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How post.sh is run. Times in seconds; ``state`` and ``runtime`` are directories."""
+    """How post.sh is run. Times in seconds; ``state`` and ``runtime`` are directories.
+
+    ``busy`` says what runs on the node that no step may disturb; empty: nothing does.
+    """
 
     args: Sequence[str]
     environment: Mapping[str, str]
@@ -53,6 +58,7 @@ class Settings:
     evaluation_timeout: float
     state: Path
     runtime: Path
+    busy: Callable[[], str] = str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +116,8 @@ def evaluate(
             program=program,
             source=source,
             view=view,
-            scope=job.due.scope,
-            retry=job.retry,
+            judge=Judge(source, scope=job.due.scope, boot=job.boot, retry=job.retry, busy=settings.busy),
+            boot=job.boot,
             run_steps=job.run_steps,
             evaluation=number,
             reporter=reporter,
@@ -204,9 +210,9 @@ def _run(
     settings: Settings,
     stop: threading.Event,
 ) -> shell.Ended:
-    verdict = steps.begin_whole() if program.whole else None
-    if verdict is not None:
-        return shell.Ended(exit_status=verdict.status, end=shell.End.EXITED)
+    status = steps.begin_whole() if program.whole else None
+    if status is not None:
+        return shell.Ended(exit_status=status, end=shell.End.EXITED)
     argv = [*by.argv, str(script), *settings.args]
     with _output() as (output, written), _replaced(script, program) as original_back, _orphans_adopted():
         running = process.Process.start(argv, cwd=str(job.directory), environment=settings.environment, output=written)
@@ -275,6 +281,8 @@ def _record(
     duration_usec: int,
 ) -> Evaluation:
     finished = ended.end is shell.End.EXITED
+    if finished and job.due.scope is Scope.FULL:
+        source.forget(steps.keys)
     source.finish(
         number,
         job.revision,
@@ -285,7 +293,7 @@ def _record(
         counts={str(change): n for change, n in steps.account.counts.items()},
         duration_usec=duration_usec,
         failed=[*steps.account.failed_native, *source.failed_steps()],
-        pending=steps.not_reached() if not finished or ended.exit_status else (),
+        pending=[*steps.deferred, *(steps.not_reached() if not finished or ended.exit_status else ())],
     )
     counts = {str(change): n for change, n in sorted(steps.account.counts.items())}
     reporter.report(

@@ -48,6 +48,7 @@ class Trigger(enum.StrEnum):
     DRIFT = "Drift"
     UNFINISHED = "Unfinished"
     RETRY = "Retry"
+    IDLE = "Idle"  # steps were deferred, and no job runs on the node any more
     REQUEST = "Request"
     ADOPT = "Adopt"
 
@@ -114,6 +115,24 @@ class Statement:
     text: str
     last_line: int = 0
     annotation: Annotation = Annotation()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """How an EXECUTE step came out when it last ran, or was taken as done.
+
+    ``statement_status`` is what post.sh saw, ``exit_status`` what the command itself returned (a RUN function hides
+    it). ``evaluation`` and ``boot`` are those in which it ran; ``tries`` counts the runs since it became due, this one
+    included; ``tick`` is the ledger's count of changes when it began.
+    """
+
+    succeeded: bool
+    exit_status: int
+    statement_status: int
+    evaluation: int
+    boot: str
+    tries: int
+    tick: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +207,7 @@ class StepStarted:
     line: int
     command: str
     announce: bool  # False when post.sh's own function logs "Running ..." itself
+    reason: str = ""  # why it runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +235,8 @@ class StepLogged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepEnded:
+    """``announce`` is false when post.sh's own function has logged how it ended, or when nothing is new."""
+
     number: int
     step: Step
     announce: bool
@@ -420,7 +442,7 @@ class Destinations(Protocol):
         """The verb has seen to the destination: remember it, its place in the chain, and what it wanted."""
 
     def keep(self, path: str) -> None:
-        """Keep a copy of what stands at the path, once, before nodeagent first changes or removes it."""
+        """The path is about to be changed, made or removed: keep a copy of what stands there, the first time."""
 
     def blocks(self, path: str) -> Sequence[Block]:
         """The blocks that earlier evaluations, and this one so far, put into the destination, in their order."""

@@ -9,7 +9,7 @@ import functools
 import os
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -48,6 +48,7 @@ class Wishes:
     adopt: bool = False
     run_steps: bool = True
     descendant: bool = True
+    anytime: bool = False  # also what must not run beside a job
 
 
 def poll(config: Config, current: str, stop: threading.Event, reporter: Reporter) -> PollOutcome:
@@ -99,6 +100,8 @@ def apply_directory(
             boot=now.boot,
             run_steps=wishes.run_steps,
         )
+        if wishes.anytime:
+            settings = replace(settings, busy=str)
         done = evaluate(job, connection=connection, source=source, settings=settings, reporter=reporter, stop=stop)
         source.settle(tree.of_directory(directory))
         return done
@@ -154,7 +157,9 @@ class _Cycle:
 
     def _keep_watch(self, found: destinations.Sweep, *, settled: bool) -> None:
         """Let the following cycles be content with a look at the destinations, if nothing is left to be done."""
-        if settled and not found.drifted:
+        state = self._source.state()
+        waits = state is not None and (state.deferred or state.retries)
+        if settled and not waits and not found.drifted:
             watch.write(self._config.paths.runtime, node.boot_id(), found.settled)
 
     def _decide(self, revision: Revision, drifted: int, wishes: Wishes) -> policy.Due | policy.NotDue:
@@ -261,6 +266,7 @@ def _situation(
         boot=node.boot_id(),
         uptime=node.uptime(),
         drifted=drifted,
+        retries=state is not None and state.retries,
         first_start=first_start,
         requested=wishes.requested,
         force=wishes.force,

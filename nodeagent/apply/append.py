@@ -110,6 +110,7 @@ def _append(
     session.intend(place.path, decision.pieces, destinations)
     change = Change.UNCHANGED
     if there is None:
+        destinations.keep(place.path)
         rewrite.create(place, decision.content, left if left is not None and left.kind == stat.S_IFREG else wanted)
         change = Change.CREATED
     elif decision.action is Action.APPENDED:

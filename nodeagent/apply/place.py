@@ -225,15 +225,13 @@ class Placer:
                     raise OSError(f"could not make way for it: cannot delete non-empty directory: {at.child(name)}")
 
     def _make_way(self, at: Directory, name: str, there: os.stat_result | None) -> None:
-        """Keep what will be replaced; a directory is removed, as a rename cannot replace it."""
+        """Let the ledger know; a directory is removed, as a rename cannot replace it."""
         if there is None:
-            return
+            return self.destinations.keep(at.child(name))
         if stat.S_ISDIR(there.st_mode) and self.options.delete:
-            self.remove(at, name, there)
-            return
+            return self.remove(at, name, there)
         self.destinations.keep(at.child(name))
-        if stat.S_ISDIR(there.st_mode):
-            os.rmdir(name, dir_fd=at.fd)
+        return os.rmdir(name, dir_fd=at.fd) if stat.S_ISDIR(there.st_mode) else None
 
     def _wanted(self, at: Directory, source: os.stat_result, digest: str) -> Content:
         """What the verb asks for, from the source alone: the same question next time."""

@@ -54,6 +54,7 @@ def _write(place: Place, text: bytes, wanted: Content, destinations: Destination
     elif there is not None:
         final = dataclasses.replace(wanted, mode=stat.S_IMODE(there.st_mode), uid=there.st_uid, gid=there.st_gid)
     if there is None:
+        destinations.keep(place.path)
         rewrite.create(place, text, final)
         return Change.CREATED
     if there.st_size != len(text) or rewrite.read(place, there) != text:

@@ -4,7 +4,7 @@ import enum
 from dataclasses import dataclass
 
 from nodeagent.config import FirstStart
-from nodeagent.model import Scope, Trigger
+from nodeagent.model import Annotation, Attempt, Scope, Trigger
 
 BOOT_WINDOW = 15 * 60.0
 """A node that has been up for less (seconds) is booting: nothing runs on it yet that could be disturbed."""
@@ -27,7 +27,11 @@ class Past:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
-    """``uptime`` in seconds. ``tree`` leaves out the paths whose change is no new tree; ``commit`` does not."""
+    """``uptime`` in seconds. ``tree`` leaves out the paths whose change is no new tree; ``commit`` does not.
+
+    ``retries``: a step that failed may be tried again by its own annotation. ``idle``: steps were deferred, and no job
+    runs here any more.
+    """
 
     past: Past | None
     tree: str
@@ -35,6 +39,8 @@ class Situation:
     boot: str
     uptime: float
     drifted: int
+    retries: bool = False
+    idle: bool = False
     first_start: FirstStart = "auto"
     requested: bool = False  # by ``nodeagent apply``
     force: bool = False
@@ -76,6 +82,10 @@ def evaluation(now: Situation) -> Due | NotDue:  # noqa: PLR0911 - a table of ca
         return Due(scope=Scope.REPAIR, trigger=Trigger.NEW_TREE)
     if now.drifted:
         return Due(scope=Scope.REPAIR, trigger=Trigger.DRIFT)
+    if now.idle:
+        return Due(scope=Scope.REPAIR, trigger=Trigger.IDLE)
+    if now.retries:
+        return Due(scope=Scope.REPAIR, trigger=Trigger.RETRY)
     if now.requested:
         return Due(scope=Scope.REPAIR, trigger=Trigger.REQUEST)
     return NotDue.NOTHING
@@ -90,44 +100,109 @@ def _first(now: Situation) -> Due | NotDue:
     return NotDue.OBSERVE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
-    """How a step came out since it was last made due. ``statement_status`` is what post.sh saw, ``exit_status`` what
-    the command itself returned (a RUN function hides it)."""
+class Action(enum.Enum):
+    """What becomes of an EXECUTE step that is reached."""
 
-    succeeded: bool
-    exit_status: int
-    statement_status: int
+    RUN = "run"
+    SKIP = "skip"
+    DEFER = "defer"  # due, but somebody's job runs here: it stays due
+    ADOPT = "adopt"  # not run, and taken as done from now on
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What decides about one EXECUTE step.
+
+    ``attempt`` is its last one, None if it never came to an end of its own. ``full`` and ``forced`` are the numbers of
+    the last evaluation that was full, and of the last one that was so by ``--force``; ``renewed_by`` is why the former
+    was full. ``changed`` is a destination that its ``on=`` names and that changed since the attempt. ``busy`` says what
+    runs on the node, for a step that must not run beside it.
+    """
+
+    scope: Scope
+    boot: str
+    annotation: Annotation
+    attempt: Attempt | None = None
+    full: int = 0
+    forced: int = 0
+    renewed_by: Trigger | None = None
+    changed: str = ""
+    retry: bool = False
+    busy: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """``run``, or skip and let the statement have ``status``. ``adopted``: take it as done from now on."""
+    """``status`` is what a statement that is not run has as ``$?``. ``again``: it is one more try of a failed step."""
 
-    run: bool
+    action: Action
     reason: str
     status: int = 0
-    adopted: bool = False
+    again: bool = False
 
 
-def step(scope: Scope, attempt: Attempt | None, *, retry: bool) -> Verdict:
-    """May an EXECUTE step that is reached run in an evaluation of this scope?
+def step(now: Facts) -> Verdict:
+    """What becomes of an EXECUTE step that is reached.
 
     A step that failed and is not tried again has its old status once more, so that ``set -e`` and ``||`` behind it
     go the way they went.
     """
-    if attempt is None:
-        if scope is Scope.ADOPT:
-            return Verdict(run=False, reason="adopted: taken as done", adopted=True)
-        return Verdict(run=True, reason="due")
-    if attempt.succeeded:
-        return Verdict(run=False, reason="done: not due again before a new tree, a boot or --force")
-    if scope is Scope.ADOPT:
-        return Verdict(run=False, reason="adopted: taken as done", adopted=True)
-    if retry:
-        return Verdict(run=True, reason="failed before, retried")
-    return Verdict(
-        run=False,
-        reason=f"failed before with status {attempt.exit_status}: `nodeagent apply --retry` runs it again",
-        status=attempt.statement_status,
-    )
+    past = now.attempt
+    why = _due(now)
+    again = _again(now) if not why else ""
+    if now.scope is Scope.ADOPT and (why or past is None or not past.succeeded):
+        return Verdict(action=Action.ADOPT, reason="adopted: taken as done")
+    if (why or again) and now.busy and not now.annotation.anytime:
+        return Verdict(action=Action.DEFER, reason=f"due ({why or again}), but {now.busy}")
+    if why or again:
+        return Verdict(action=Action.RUN, reason=f"due: {why or again}", again=not why)
+    assert past is not None, "what has not run is due"
+    if past.succeeded:
+        return Verdict(action=Action.SKIP, reason=f"done: not due again before {_until(now.annotation)}")
+    reason = f"failed before with status {past.exit_status}: `nodeagent apply --retry` runs it again"
+    return Verdict(action=Action.SKIP, reason=reason, status=past.statement_status)
+
+
+def _due(now: Facts) -> str:
+    """Why the step is due, whatever became of its last attempt; empty: it is not."""
+    past, says = now.attempt, now.annotation
+    if past is None:
+        return "it has not run yet"
+    if past.evaluation < now.forced:
+        return "--force"
+    if says.always:
+        return "always"
+    renewed = past.evaluation < now.full
+    if not (says.boot or says.on):
+        return _renewal(now.renewed_by) if renewed else ""
+    if past.boot != now.boot:
+        return "a boot"
+    if now.changed and says.on:
+        return f"{now.changed} changed"
+    return "it failed before, and the evaluation is a full one" if renewed and not past.succeeded else ""
+
+
+def _renewal(by: Trigger | None) -> str:
+    match by:
+        case Trigger.NEW_TREE:
+            return "a new tree"
+        case Trigger.BOOT:
+            return "a boot"
+        case _:
+            return "a full evaluation"
+
+
+def _again(now: Facts) -> str:
+    """Why a step that failed is tried once more; empty: it is not."""
+    past, most = now.attempt, now.annotation.retry
+    if past is None or past.succeeded:
+        return ""
+    if now.retry:
+        return "it failed before, and --retry asks for it"
+    return f"it failed before, retry {past.tries} of {most}" if past.tries <= most else ""
+
+
+def _until(says: Annotation) -> str:
+    if says.on:
+        return f"a change under {','.join(says.on)}, a boot or --force"
+    return "a boot or --force" if says.boot else "a new tree, a boot or --force"

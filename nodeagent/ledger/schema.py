@@ -117,4 +117,29 @@ ALTER TABLE block ADD COLUMN revision TEXT NOT NULL DEFAULT '';
 ALTER TABLE block ADD COLUMN written REAL;
 """
 
-STEPS = (_FIRST, _ORIGINS)
+# What is due is told from what a step did last; until now this was forgotten when a full evaluation began.
+_DUE = """
+ALTER TABLE source ADD COLUMN full_evaluation INTEGER NOT NULL DEFAULT 0;    -- the last one that was full
+ALTER TABLE source ADD COLUMN forced_evaluation INTEGER NOT NULL DEFAULT 0;  -- the last one that was so by --force
+UPDATE source SET full_evaluation = coalesce(
+    (SELECT max(number) FROM evaluation WHERE evaluation.source = source.id AND scope = 'full'), 0);
+ALTER TABLE attempt ADD COLUMN boot TEXT NOT NULL DEFAULT '';
+ALTER TABLE attempt ADD COLUMN tries INTEGER NOT NULL DEFAULT 1;             -- since it became due
+ALTER TABLE attempt ADD COLUMN retries INTEGER NOT NULL DEFAULT 0;           -- how often it may still try by itself
+ALTER TABLE attempt ADD COLUMN tick INTEGER NOT NULL DEFAULT 0;              -- of the last change when it began
+UPDATE attempt SET boot = (SELECT boot FROM source WHERE source.id = attempt.source);
+CREATE TABLE deferral (                    -- steps that are due and wait for the node to be idle
+    source INTEGER NOT NULL REFERENCES source (id),
+    key TEXT NOT NULL,
+    reach INTEGER NOT NULL,
+    evaluation INTEGER NOT NULL,           -- the last one in which it was deferred
+    PRIMARY KEY (source, key, reach)
+) WITHOUT ROWID;
+CREATE TABLE change (                      -- when a native verb last changed a path; rows stay, so ticks only grow
+    path BLOB PRIMARY KEY,
+    tick INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX change_tick ON change (tick);
+"""
+
+STEPS = (_FIRST, _ORIGINS, _DUE)

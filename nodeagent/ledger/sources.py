@@ -2,11 +2,12 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
+from nodeagent.ledger import changes
 from nodeagent.ledger.database import Connection
-from nodeagent.model import Revision, Scope, Trigger
+from nodeagent.model import Attempt, Revision, Scope, Trigger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,13 +24,17 @@ class SourceState:
     ready_boot: str
     failed: Sequence[str]
     pending: Sequence[str]
+    deferred: bool  # steps are due and wait for the node to be idle
+    retries: bool  # a step that failed may be tried again by itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptRecord:
-    succeeded: bool
-    exit_status: int
-    statement_status: int
+class Renewal:
+    """The last evaluation that made every step due, and why it did; and the last that did so by ``--force``."""
+
+    full: int
+    trigger: Trigger | None
+    forced: int
 
 
 class Source:
@@ -50,7 +55,11 @@ class Source:
         """None when no evaluation of this source ever began."""
         row = self._connection.execute(
             "SELECT tree, commit_id, boot, finished, attempted, applied, ready_boot, failed, pending,"
-            " (SELECT scope FROM evaluation WHERE evaluation.source = source.id ORDER BY number DESC LIMIT 1)"
+            " (SELECT scope FROM evaluation WHERE evaluation.source = source.id ORDER BY number DESC LIMIT 1),"
+            " EXISTS (SELECT 1 FROM deferral d WHERE d.source = source.id),"
+            " EXISTS (SELECT 1 FROM attempt a WHERE a.source = source.id AND NOT succeeded AND retries > 0"
+            " AND evaluation >= full_evaluation AND NOT EXISTS"
+            " (SELECT 1 FROM deferral d WHERE (d.source, d.key, d.reach) = (a.source, a.key, a.reach)))"
             " FROM source WHERE name = ?",
             (self.name,),
         ).fetchone()
@@ -67,12 +76,14 @@ class Source:
             ready_boot=row[6],
             failed=tuple(json.loads(row[7])),
             pending=tuple(json.loads(row[8])),
+            deferred=bool(row[10]),
+            retries=bool(row[11]),
         )
 
     def begin(self, revision: Revision, *, boot: str, scope: Scope, trigger: Trigger) -> int:
         """Note that an evaluation begins, on disk, before anything is touched; returns its number.
 
-        A full evaluation makes every step due again: what had succeeded or failed before counts no more.
+        A full evaluation makes steps due again that were tried before it.
         """
         connection = self._connection
         connection.execute("PRAGMA synchronous = FULL")
@@ -86,42 +97,104 @@ class Source:
                 (self.name, revision.tree, revision.commit, boot, str(revision)),
             )
             self._id = connection.execute("SELECT id FROM source WHERE name = ?", (self.name,)).fetchone()[0]
-            if scope is Scope.FULL:
-                connection.execute("DELETE FROM attempt WHERE source = ?", (self._id,))
             number = connection.execute(
                 "INSERT INTO evaluation (source, revision, scope, trigger, began) VALUES (?, ?, ?, ?, ?)",
                 (self._id, str(revision), scope, trigger, time.time()),
             ).lastrowid
+            if scope is Scope.FULL:
+                connection.execute("UPDATE source SET full_evaluation = ? WHERE id = ?", (number, self._id))
+            if trigger is Trigger.FORCE:
+                connection.execute("UPDATE source SET forced_evaluation = ? WHERE id = ?", (number, self._id))
         connection.execute("PRAGMA synchronous = NORMAL")
         assert number is not None
         return number
 
-    def attempt(self, key: str, reach: int) -> AttemptRecord | None:
+    def renewal(self) -> Renewal:
+        full, forced, trigger = self._connection.execute(
+            "SELECT full_evaluation, forced_evaluation, trigger FROM source"
+            " LEFT JOIN evaluation ON number = full_evaluation WHERE id = ?",
+            (self.id,),
+        ).fetchone()
+        return Renewal(full=full, forced=forced, trigger=Trigger(trigger) if trigger else None)
+
+    # --- steps ---
+
+    def attempt(self, key: str, reach: int) -> Attempt | None:
+        """The last one of a step."""
         row = self._connection.execute(
-            "SELECT succeeded, exit_status, statement_status FROM attempt WHERE source = ? AND key = ? AND reach = ?",
+            "SELECT succeeded, exit_status, statement_status, evaluation, boot, tries, tick FROM attempt"
+            " WHERE source = ? AND key = ? AND reach = ?",
             (self.id, key, reach),
         ).fetchone()
-        return AttemptRecord(succeeded=bool(row[0]), exit_status=row[1], statement_status=row[2]) if row else None
-
-    def record(self, key: str, reach: int, attempt: AttemptRecord, *, label: str, evaluation: int) -> None:
-        self._connection.execute(
-            "INSERT OR REPLACE INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                self.id,
-                key,
-                reach,
-                attempt.succeeded,
-                attempt.exit_status,
-                attempt.statement_status,
-                label,
-                evaluation,
-            ),
+        if row is None:
+            return None
+        return Attempt(
+            succeeded=bool(row[0]),
+            exit_status=row[1],
+            statement_status=row[2],
+            evaluation=row[3],
+            boot=row[4],
+            tries=row[5],
+            tick=row[6],
         )
+
+    def record(self, key: str, reach: int, attempt: Attempt, *, label: str, retries: int) -> None:
+        """Remember a step's attempt. ``retries``: how many its annotation allows."""
+        left = 0 if attempt.succeeded else max(0, retries - attempt.tries + 1)
+        connection = self._connection
+        with connection:
+            connection.execute("BEGIN")
+            connection.execute(
+                "INSERT OR REPLACE INTO attempt (source, key, reach, succeeded, exit_status, statement_status, label,"
+                " evaluation, boot, tries, retries, tick) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    self.id,
+                    key,
+                    reach,
+                    attempt.succeeded,
+                    attempt.exit_status,
+                    attempt.statement_status,
+                    label,
+                    attempt.evaluation,
+                    attempt.boot,
+                    attempt.tries,
+                    left,
+                    attempt.tick,
+                ),
+            )
+            connection.execute("DELETE FROM deferral WHERE source = ? AND key = ? AND reach = ?", (self.id, key, reach))
+
+    def defer(self, key: str, reach: int, evaluation: int) -> bool:
+        """Remember that a step waits for the node to be idle; returns whether it has just begun to."""
+        known = self._connection.execute(
+            "UPDATE deferral SET evaluation = ? WHERE source = ? AND key = ? AND reach = ?",
+            (evaluation, self.id, key, reach),
+        ).rowcount
+        if not known:
+            self._connection.execute("INSERT INTO deferral VALUES (?, ?, ?, ?)", (self.id, key, reach, evaluation))
+        return not known
+
+    def forget(self, keys: Set[str]) -> None:
+        """Forget the steps of statements that are gone: all but these."""
+        known = {row[0] for row in self._connection.execute("SELECT key FROM attempt WHERE source = ?", (self.id,))}
+        self._connection.executemany(
+            "DELETE FROM attempt WHERE source = ? AND key = ?", [(self.id, key) for key in known - keys]
+        )
+
+    def tick(self) -> int:
+        """The count of changes now."""
+        return changes.tick(self._connection)
+
+    def changed_under(self, paths: Sequence[str], since: int) -> str:
+        """What changed last at or under one of the paths since that count; empty: nothing did."""
+        return changes.under(self._connection, paths, since)
 
     def failed_steps(self) -> list[str]:
         """``file:line command`` of the EXECUTE steps that are failed, in the order in which they ran."""
         rows = self._connection.execute(
-            "SELECT label FROM attempt WHERE source = ? AND NOT succeeded ORDER BY evaluation, label", (self.id,)
+            "SELECT label FROM attempt JOIN source ON source.id = attempt.source"
+            " WHERE attempt.source = ? AND NOT succeeded AND evaluation >= full_evaluation ORDER BY evaluation, label",
+            (self.id,),
         )
         return [row[0] for row in rows]
 
@@ -159,6 +232,8 @@ class Source:
                 "UPDATE source SET finished = ?, failed = ?, pending = ? WHERE id = ?",
                 (settled, json.dumps(list(failed)), json.dumps(list(pending)), self.id),
             )
+            if settled:
+                connection.execute("DELETE FROM deferral WHERE source = ? AND evaluation < ?", (self.id, number))
             if finished:
                 connection.execute(
                     "UPDATE source SET applied = ?, last_finished = ?, ready_boot = ? WHERE id = ?",

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nodeagent.ledger import statements
+from nodeagent.ledger import changes, statements
 from nodeagent.ledger.database import Connection
 from nodeagent.ledger.destinations import ABSENT, LEFT, Row, digest, lstat, row_of
 from nodeagent.model import Block, Change, Content, Phase, Scope, Stat, Statement
@@ -95,11 +95,14 @@ class View:
         self._unwritten.add(path)
 
     def keep(self, path: str) -> None:
+        found = lstat(path)
+        if found is not None or self._past(path) is not None:  # what is quite new is noted when it is written down
+            changes.note(self._connection, path)
         key = os.fsencode(path)
         known = self._connection.execute(
             "SELECT 1 FROM kept WHERE path = ? UNION SELECT 1 FROM destination WHERE path = ?", (key, key)
         ).fetchone()
-        found, past = lstat(path), self._past(path)
+        past = self._past(path)
         others = past is not None and past.row.left is None  # it has come where nothing was left
         if (known and not others) or found is None or path in self._placed:
             return
@@ -157,6 +160,8 @@ class View:
                 (self._evaluation, placed.statement.key, key),
             )
             return
+        if past is None or placed.changed:
+            changes.note(self._connection, path)
         native = "" if placed.phase is Phase.APPEND else placed.chain[-1].digest
         self._connection.execute(
             "INSERT INTO destination (path, source, evaluation, file, line, phase, created, native_digest)"

@@ -113,6 +113,10 @@ class Narrator:
                 message_id=catalogue.STEP_STARTED,
                 fields=fields,
             )
+        if event.reason:
+            yield Entry(
+                identifier=POSTSCRIPTS, priority=DEBUG, message=f"{event.command}: runs: {event.reason}", fields=fields
+            )
 
     def _step_ended(self, event: StepEnded) -> Iterator[Entry]:
         step = event.step
@@ -128,7 +132,7 @@ class Narrator:
         if step.duration_usec:
             fields["DURATION_USEC"] = str(step.duration_usec)
         ran = step.phase is Phase.EXECUTE and step.change in {Change.EXECUTED, Change.FAILED}
-        texts = _ran(step, announce=event.announce) if ran else [_came_out(step)]
+        texts = _ran(step, announce=event.announce) if ran else [_came_out(step, news=event.announce)]
         for priority, message, message_id in texts:
             yield Entry(
                 identifier=POSTSCRIPTS, priority=priority, message=message, message_id=message_id, fields=fields
@@ -190,8 +194,8 @@ def _ran(step: Step, *, announce: bool) -> Iterator[tuple[int, str, str]]:
     yield INFO, f"{command} exited with code {status}", catalogue.STEP_ENDED
 
 
-def _came_out(step: Step) -> tuple[int, str, str]:
-    """What is said of a native verb's work, and of a command that did not run."""
+def _came_out(step: Step, *, news: bool) -> tuple[int, str, str]:
+    """What is said of a native verb's work, and of a command that did not run; ``news``: for the first time."""
     what = step.command or "" if step.phase is Phase.EXECUTE else f"{step.phase} {step.path or step.command or ''}"
     message = f"{what.strip() or f'{step.file}:{step.line}'}: {step.change}"
     if step.reason:
@@ -202,7 +206,7 @@ def _came_out(step: Step) -> tuple[int, str, str]:
         case Change.UNCHANGED | Change.SKIPPED:
             return DEBUG, message, catalogue.STEP_LEFT_OUT
         case Change.DEFERRED:
-            return INFO, message, catalogue.STEP_LEFT_OUT
+            return NOTICE if news else DEBUG, message, catalogue.STEP_LEFT_OUT
         case Change.FAILED:
             return ERROR, message, catalogue.STEP_FAILED
         case _:

@@ -83,13 +83,12 @@ class Account:
                 line=frame.statement.line,
                 command=frame.command,
                 announce=not frame.logged,
+                reason=frame.reason,
             )
         )
 
-    def executed(
-        self, frame: Frame, change: Change, *, exit_status: int | None = None, reason: str = "", ran: bool = True
-    ) -> None:
-        """An EXECUTE step has come to its end, or was not begun (``ran`` false)."""
+    def executed(self, frame: Frame, change: Change, *, exit_status: int | None = None, reason: str = "") -> None:
+        """An EXECUTE step has come to its end."""
         assert frame.statement is not None
         self.counts[change] += 1
         step = _step(
@@ -98,9 +97,15 @@ class Account:
             command=frame.command,
             exit_status=exit_status,
             reason=reason,
-            began=frame.began if ran else None,
+            began=frame.began,
         )
-        self._tell(frame.number, step, announce=not (ran and frame.logged))
+        self._tell(frame.number, step, announce=not frame.logged)
+
+    def left_out(self, statement: Statement, change: Change, reason: str, *, news: bool = True) -> None:
+        """An EXECUTE step was reached and not begun."""
+        self.counts[change] += 1
+        step = _step(statement, change, command=statement.text, reason=reason)
+        self._tell(self.next_number(), step, announce=news)
 
     def placed(self, statement: Statement, change: FileChange, number: int) -> None:
         """A native verb has seen to a destination."""

@@ -12,13 +12,14 @@ from pathlib import Path
 
 from nodeagent.apply import process
 from nodeagent.apply.paths import is_plain_destination
-from nodeagent.evaluate import policy
 from nodeagent.evaluate.instrument import Instrumented
+from nodeagent.evaluate.policy import Action, Verdict
 from nodeagent.evaluate.shell import Stand
-from nodeagent.ledger.sources import AttemptRecord, Source
+from nodeagent.ledger.sources import Source
 from nodeagent.ledger.view import View
-from nodeagent.model import Change, FileChange, Phase, Reporter, Scope, Statement
+from nodeagent.model import Attempt, Change, FileChange, Phase, Reporter, Statement
 from nodeagent.steps.account import Account
+from nodeagent.steps.due import Judge
 from nodeagent.steps.frame import Frame
 from nodeagent.steps.native import Native
 
@@ -34,8 +35,8 @@ class Steps:
         program: Instrumented,
         source: Source,
         view: View,
-        scope: Scope,
-        retry: bool,
+        judge: Judge,
+        boot: str,
         run_steps: bool,
         evaluation: int,
         reporter: Reporter,
@@ -45,14 +46,16 @@ class Steps:
     ) -> None:
         self._program = program
         self._source = source
-        self._scope = scope
-        self._retry = retry
+        self._judge = judge
+        self._boot = boot
         self._run_steps = run_steps
         self._evaluation = evaluation
         self._staging = staging
         self._step_timeout = step_timeout
         self.account = Account(reporter)
-        self._native = Native(view, self.account, {s.key for s in program.statements})
+        self.deferred: list[str] = []  # ``file:line command: why``
+        self.keys = {s.key for s in program.statements}
+        self._native = Native(view, self.account, self.keys)
         self._mark = mark
         self._frames: list[Frame] = []
         self._reached: Counter[str] = Counter()
@@ -91,11 +94,15 @@ class Steps:
         self.account.output(number, line)
 
     def expired(self, now: float) -> bool:
-        if now - self._last_request < self._step_timeout:
+        if now - self._last_request < self._limit():
             return False
         for frame in self._frames:
             frame.expired = True
         return True
+
+    def _limit(self) -> float:
+        """Seconds that what is under way may take without coming to its end."""
+        return next((f.limit for f in reversed(self._frames) if f.limit is not None), self._step_timeout)
 
     def started(self) -> int:
         return self._began_ticks
@@ -135,32 +142,44 @@ class Steps:
         self._last_line = statement.line
         if self._reached.total() > _REACH_LIMIT:
             raise ValueError(f"{statement.file}:{statement.line}: more than {_REACH_LIMIT} steps: a loop without end?")
-        verdict = policy.step(self._scope, self._attempt(statement.key, reach), retry=self._retry)
-        if verdict.run and not self._run_steps:
-            told = Frame(statement=statement, number=self.account.next_number(), command=statement.text)
-            self.account.executed(told, Change.EXECUTED, reason=verdict.reason, ran=False)
-            return str(verdict.status)
-        if verdict.run:
-            frame = Frame(
-                statement=statement,
-                place=number,
-                reach=reach,
-                number=self.account.next_number(),
-                command=statement.text,
-                logged=logged,
-                nests=logged,
-                may_fail=number in self._program.lists,
-            )
-            self._frames.append(frame)
-            self._began_ticks = process.ticks()
-            self._mark.set()
-            if not logged:
-                self.account.started(frame)
-            return "run"
-        if verdict.adopted:
-            self._record(statement, reach, succeeded=True, exit_status=0, statement_status=0)
-        skipped = Frame(statement=statement, number=self.account.next_number(), command=statement.text)
-        self.account.executed(skipped, Change.SKIPPED, reason=verdict.reason, ran=False)
+        verdict = self._judge.judge(statement, reach)
+        if verdict.action is not Action.RUN:
+            return self._leave_out(statement, reach, verdict)
+        if not self._run_steps:
+            self.account.left_out(statement, Change.EXECUTED, verdict.reason)
+            return "0"
+        before = self._source.attempt(statement.key, reach) if verdict.again else None
+        frame = Frame(
+            statement=statement,
+            place=number,
+            reach=reach,
+            number=self.account.next_number(),
+            command=statement.text,
+            reason=verdict.reason,
+            limit=statement.annotation.timeout,
+            tries=before.tries + 1 if before is not None else 1,
+            tick=self._source.tick(),
+            logged=logged,
+            nests=logged,
+            may_fail=number in self._program.lists,
+        )
+        self._frames.append(frame)
+        self._began_ticks = process.ticks()
+        self._mark.set()
+        if not logged:
+            self.account.started(frame)
+        return "run"
+
+    def _leave_out(self, statement: Statement, reach: int, verdict: Verdict) -> str:
+        if verdict.action is Action.DEFER:
+            news = self._source.defer(statement.key, reach, self._evaluation)
+            self.deferred.append(f"{_label(statement)}: {verdict.reason}")
+            self.account.left_out(statement, Change.DEFERRED, verdict.reason, news=news)
+            return "0"
+        if verdict.action is Action.ADOPT:
+            frame = Frame(statement=statement, reach=reach, tick=self._source.tick())
+            self._record(frame, exit_status=0, statement_status=0)
+        self.account.left_out(statement, Change.SKIPPED, verdict.reason)
         return str(verdict.status)
 
     def _ok(self, place: int, status: int) -> str:
@@ -174,21 +193,14 @@ class Steps:
         assert frame.statement is not None
         exit_status = status if frame.returned is None else frame.returned
         if frame.expired:
-            reason = f"ended after its time limit of {self._step_timeout:g} s"
+            reason = f"ended after its time limit of {frame.limit or self._step_timeout:g} s"
             exit_status = exit_status or 124
         elif exit_status and not reason:
             reason = f"exit status {exit_status}"
-        succeeded = exit_status == 0
         if frame.gated:
-            self._record(
-                frame.statement,
-                frame.reach,
-                succeeded=succeeded,
-                exit_status=exit_status,
-                statement_status=status if replayed is None else replayed,
-            )
-        change = Change.EXECUTED if succeeded else Change.FAILED
-        self.account.executed(frame, change, exit_status=exit_status, reason=reason)
+            self._record(frame, exit_status=exit_status, statement_status=status if replayed is None else replayed)
+        change = Change.EXECUTED if exit_status == 0 else Change.FAILED
+        self.account.executed(frame, change, exit_status=exit_status, reason=reason or frame.reason)
 
     def _run(self, arguments: list[str], stand: Stand) -> str:
         self._abandon_from(self._first_left())
@@ -257,10 +269,10 @@ class Steps:
 
     # --- a program that is run whole ---
 
-    def begin_whole(self) -> policy.Verdict | None:
-        """Gate a program that has no steps of its own; None when it may run."""
+    def begin_whole(self) -> int | None:
+        """Gate a program that has no steps of its own: the status that it has without running; None: it may run."""
         answer = self._gate(0)
-        return None if answer == "run" else policy.Verdict(run=False, reason="not due", status=int(answer))
+        return None if answer == "run" else int(answer)
 
     # --- the end ---
 
@@ -285,33 +297,35 @@ class Steps:
         self._mark.clear()
 
     def not_reached(self) -> list[str]:
-        """``file:line command`` of the EXECUTE statements behind the last one that was reached."""
-        return [
-            f"{s.file}:{s.line} {s.text}"
+        """``file:line command: why`` of the steps that are due and stand behind the last one that was reached."""
+        behind = [
+            s
             for s in self._program.statements
             if s.phase is Phase.EXECUTE and s.line > self._last_line and not self._reached[s.key]
         ]
+        verdicts = [(s, self._judge.judge(s)) for s in behind]
+        return [f"{_label(s)}: not reached; {v.reason}" for s, v in verdicts if v.action in {Action.RUN, Action.DEFER}]
 
     # --- small parts ---
 
     def _file(self) -> str:
         return self._program.statements[0].file if self._program.statements else "post.sh"
 
-    def _attempt(self, key: str, reach: int) -> policy.Attempt | None:
-        found = self._source.attempt(key, reach)
-        if found is None:
-            return None
-        return policy.Attempt(
-            succeeded=found.succeeded, exit_status=found.exit_status, statement_status=found.statement_status
-        )
-
-    def _record(
-        self, statement: Statement, reach: int, *, succeeded: bool, exit_status: int, statement_status: int
-    ) -> None:
-        self._source.record(
-            statement.key,
-            reach,
-            AttemptRecord(succeeded=succeeded, exit_status=exit_status, statement_status=statement_status),
-            label=f"{statement.file}:{statement.line} {statement.text}",
+    def _record(self, frame: Frame, *, exit_status: int, statement_status: int) -> None:
+        statement = frame.statement
+        assert statement is not None
+        attempt = Attempt(
+            succeeded=exit_status == 0,
+            exit_status=exit_status,
+            statement_status=statement_status,
             evaluation=self._evaluation,
+            boot=self._boot,
+            tries=frame.tries,
+            tick=frame.tick,
         )
+        retries = statement.annotation.retry
+        self._source.record(statement.key, frame.reach, attempt, label=_label(statement), retries=retries)
+
+
+def _label(statement: Statement) -> str:
+    return f"{statement.file}:{statement.line} {statement.text}"

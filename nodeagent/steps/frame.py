@@ -12,7 +12,9 @@ from nodeagent.model import Statement
 class Frame:
     """A step that has begun. ``silent`` ones are only paired with their end: no gate stood before them.
 
-    ``place`` is the statement's number in the program, which its end names too; -1 without a gate.
+    ``place`` is the statement's number in the program, which its end names too; -1 without a gate. ``reason`` is why it
+    runs, ``limit`` its own time limit in seconds, ``tries`` and ``tick`` are those of
+    :class:`nodeagent.model.Attempt`.
     """
 
     statement: Statement | None
@@ -21,6 +23,10 @@ class Frame:
     number: int = 0
     began: float = field(default_factory=time.monotonic)
     command: str = ""
+    reason: str = ""
+    limit: float | None = None
+    tries: int = 1
+    tick: int = 0
     silent: bool = False
     logged: bool = False  # the function around it logs for itself
     gated: bool = True

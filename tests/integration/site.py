@@ -65,7 +65,7 @@ class Site:
         path.write_text(text)
         path.chmod(mode)
 
-    def apply(self, *, stop=None, limit=60.0, step=30.0, args=(), **wishes):
+    def apply(self, *, stop=None, limit=60.0, step=30.0, args=(), busy=str, **wishes):
         self.recorder = Recorder()
         settings = Settings(
             args=args,
@@ -74,6 +74,7 @@ class Site:
             evaluation_timeout=limit,
             state=self.state,
             runtime=self.runtime,
+            busy=busy,
         )
         wanted = reconcile.Wishes(**({"requested": True} | wishes))
         return reconcile.apply_directory(self.repository, settings, wanted, stop or threading.Event(), self.recorder)

@@ -415,8 +415,8 @@ def test_an_apply_that_runs_no_steps_tells_those_that_may_run_and_runs_what_the_
     steps = [(step.line, step.phase, step.change, step.exit_status, step.reason) for step in done.steps]
     first = next(line for line, *_ in steps)
     assert steps == [
-        (first, "EXECUTE", "executed", None, "due"),
+        (first, "EXECUTE", "executed", None, "due: it has not run yet"),
         (first + 2, "WRITE", "created", None, ""),
-        (first + 3, "EXECUTE", "executed", None, "due"),
+        (first + 3, "EXECUTE", "executed", None, "due: it has not run yet"),
     ]
     assert (site.ran(), sorted(os.listdir(site.root))) == (["asked"], ["log", "x"])

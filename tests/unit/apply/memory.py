@@ -89,7 +89,7 @@ class Memory:
         self.log.append((path, phase, change))
 
     def keep(self, path: str) -> None:
-        if path in self.kept or path in self.left_by_last:
+        if path in self.kept or path in self.left_by_last or not os.path.lexists(path):
             return
         there = os.lstat(path)
         if stat.S_ISREG(there.st_mode):

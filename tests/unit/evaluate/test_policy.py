@@ -1,8 +1,8 @@
-"""The table of design section 4, *due*."""
+"""The table of which evaluation is due (design section 4, *due*)."""
 
 import pytest
 
-from nodeagent.evaluate.policy import Attempt, Due, NotDue, Past, Situation, evaluation, step
+from nodeagent.evaluate.policy import Due, NotDue, Past, Situation, evaluation
 from nodeagent.model import Scope, Trigger
 
 PAST = Past(tree="t1", commit="c1", boot="b1", finished=True)
@@ -32,6 +32,12 @@ def repair(trigger):
         ({"force": True}, full(Trigger.FORCE)),
         ({"commit": "c2"}, repair(Trigger.NEW_TREE)),
         ({"drifted": 1}, repair(Trigger.DRIFT)),
+        ({"idle": True}, repair(Trigger.IDLE)),
+        ({"idle": True, "drifted": 1}, repair(Trigger.DRIFT)),
+        ({"idle": True, "tree": "t2"}, full(Trigger.NEW_TREE)),
+        ({"retries": True}, repair(Trigger.RETRY)),
+        ({"retries": True, "idle": True}, repair(Trigger.IDLE)),
+        ({"retries": True, "boot": "b2"}, full(Trigger.BOOT)),
         ({"retry": True}, repair(Trigger.RETRY)),
         ({"retry": True, "tree": "t2"}, full(Trigger.NEW_TREE)),
         ({"requested": True}, repair(Trigger.REQUEST)),
@@ -50,31 +56,3 @@ def repair(trigger):
 )
 def test_the_strongest_reason_decides_which_evaluation_is_due(changes, expected):
     assert evaluation(situation(**changes)) == expected
-
-
-DONE = Attempt(succeeded=True, exit_status=0, statement_status=0)
-FAILED = Attempt(succeeded=False, exit_status=3, statement_status=1)
-
-
-@pytest.mark.parametrize(
-    ("scope", "attempt", "retry", "runs", "status"),
-    [
-        (Scope.FULL, None, False, True, 0),
-        (Scope.REPAIR, None, False, True, 0),
-        (Scope.ADOPT, None, False, False, 0),
-        (Scope.REPAIR, DONE, False, False, 0),
-        (Scope.REPAIR, DONE, True, False, 0),
-        (Scope.REPAIR, FAILED, False, False, 1),
-        (Scope.REPAIR, FAILED, True, True, 0),
-        (Scope.ADOPT, FAILED, False, False, 0),
-    ],
-)
-def test_a_step_runs_when_it_is_due_and_says_why_otherwise(scope, attempt, retry, runs, status):
-    verdict = step(scope, attempt, retry=retry)
-    assert (verdict.run, verdict.status) == (runs, status)
-    assert verdict.reason
-
-
-def test_adopting_takes_due_and_failed_steps_as_done():
-    assert step(Scope.ADOPT, None, retry=False).adopted
-    assert step(Scope.ADOPT, FAILED, retry=False).adopted

@@ -7,7 +7,7 @@ import pytest
 from nodeagent.errors import NotNow
 from nodeagent.ledger import database, origin
 from nodeagent.ledger.schema import STEPS
-from nodeagent.ledger.sources import AttemptRecord, Source
+from nodeagent.ledger.sources import Renewal, Source
 from nodeagent.model import Revision, Scope, Trigger
 
 
@@ -74,26 +74,6 @@ def test_a_ledger_of_a_newer_version_is_moved_aside_not_misread(tmp_path, warnin
 REVISION = Revision(ref="main", commit="c1", tree="t1")
 
 
-def test_what_is_due_survives_the_process(tmp_path):
-    with database.opened(tmp_path, wait=False, warn=print) as connection:
-        source = Source(connection, "x")
-        number = source.begin(REVISION, boot="b", scope=Scope.FULL, trigger=Trigger.BOOT)
-        source.record(
-            "k", 1, AttemptRecord(succeeded=True, exit_status=0, statement_status=0), label="a", evaluation=number
-        )
-    with database.opened(tmp_path, wait=False, warn=print) as connection:
-        source = Source(connection, "x")
-        state = source.state()
-        assert state is not None
-        assert not state.finished
-        assert source.attempt("k", 1) is not None
-        assert source.attempt("k", 2) is None
-        source.begin(REVISION, boot="b", scope=Scope.REPAIR, trigger=Trigger.UNFINISHED)
-        assert source.attempt("k", 1) is not None
-        source.begin(REVISION, boot="b", scope=Scope.FULL, trigger=Trigger.FORCE)
-        assert source.attempt("k", 1) is None
-
-
 def test_sources_do_not_mix(tmp_path):
     with database.opened(tmp_path, wait=False, warn=print) as connection:
         Source(connection, "x").begin(REVISION, boot="b", scope=Scope.FULL, trigger=Trigger.BOOT)
@@ -122,3 +102,45 @@ def test_a_ledger_of_an_earlier_version_is_brought_up_to_date_with_all_that_it_k
     assert known.placed is not None
     assert (known.placed.author.line, known.placed.author.gone) == (4, False)
     assert [one.block.text for one in known.blocks] == [b"x\n"]
+
+
+@pytest.fixture
+def old(tmp_path):
+    """A ledger of version 1 with a source whose evaluations 6 (full) and 8 (repair) were the last."""
+    connection = sqlite3.connect(tmp_path / "ledger.db")
+    connection.executescript(f"{STEPS[0]} PRAGMA user_version = 1;")
+    connection.executescript(
+        """
+        INSERT INTO source VALUES (1, 'x', 't', 'c', 'boot-1', 1, 'main', 'main', 'boot-1', 8, '[]', '[]');
+        INSERT INTO evaluation (number, source, revision, scope, trigger, began) VALUES
+            (6, 1, 'r', 'full', 'NewTree', 0.0), (7, 2, 'r', 'full', 'Boot', 0.0), (8, 1, 'r', 'repair', 'Drift', 0.0);
+        INSERT INTO attempt VALUES (1, 'done', 1, 1, 0, 0, 'post.sh:1 done', 6);
+        INSERT INTO attempt VALUES (1, 'failed', 1, 0, 3, 1, 'post.sh:2 failed', 8);
+        """
+    )
+    connection.close()
+    return tmp_path
+
+
+def test_a_ledger_of_version_1_keeps_what_was_done_and_what_failed(old, warnings):
+    with database.opened(old, wait=False, warn=warnings.append) as connection:
+        source = Source(connection, "x")
+        assert source.renewal() == Renewal(full=6, trigger=Trigger.NEW_TREE, forced=0)
+        attempt = source.attempt("done", 1)
+        assert attempt is not None
+        assert (attempt.succeeded, attempt.evaluation, attempt.boot, attempt.tries) == (True, 6, "boot-1", 1)
+        assert source.failed_steps() == ["post.sh:2 failed"]
+        state = source.state()
+        assert state is not None
+        assert (state.deferred, state.retries) == (False, False)
+    assert warnings == []
+
+
+def test_bringing_up_to_date_that_is_cut_short_begins_anew(old, monkeypatch, warnings):
+    broken = tuple(step.replace("CREATE INDEX", "CREATE NONSENSE") for step in STEPS)
+    monkeypatch.setattr(database, "STEPS", broken)
+    with pytest.raises(sqlite3.OperationalError), database.opened(old, wait=False, warn=warnings.append):
+        pass
+    monkeypatch.undo()
+    with database.opened(old, wait=False, warn=warnings.append) as connection:
+        assert Source(connection, "x").renewal().full == 6

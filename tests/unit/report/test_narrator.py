@@ -61,6 +61,17 @@ def test_a_command_that_post_sh_announces_itself_is_not_announced_twice() -> Non
     assert run(Change.EXECUTED, 0, announce=False) == [(DEBUG, "ldap --fast: executed")]
 
 
+def test_why_a_command_runs_is_said_at_debug_priority() -> None:
+    started = StepStarted(number=1, file="post.sh", line=7, command="ldap", announce=False, reason="due: a new tree")
+    (entry,) = told(STARTED, started)[1:]
+    assert (entry.priority, entry.message) == (DEBUG, "ldap: runs: due: a new tree")
+    assert entry.fields["NODEAGENT_LINE"] == "7"
+
+
+def test_a_deferral_that_is_no_news_is_said_at_debug_priority() -> None:
+    assert run(Change.DEFERRED, None, announce=False, reason="busy") == [(DEBUG, "ldap --fast: deferred: busy")]
+
+
 def test_exit_code_0_makes_the_guide_s_one_line() -> None:
     assert run(Change.EXECUTED, 0) == [(INFO, "ldap --fast exited with code 0")]
 
@@ -95,7 +106,7 @@ def test_a_failure_that_post_sh_logs_itself_is_an_error_in_our_words_too() -> No
     assert run(Change.FAILED, 2, announce=False) == [(ERROR, "ldap --fast: failed: exit status 2")]
 
 
-@pytest.mark.parametrize(("change", "priority"), [(Change.SKIPPED, DEBUG), (Change.DEFERRED, INFO)])
+@pytest.mark.parametrize(("change", "priority"), [(Change.SKIPPED, DEBUG), (Change.DEFERRED, NOTICE)])
 def test_a_command_that_did_not_run_says_why(change: Change, priority: int) -> None:
     assert run(change, None, reason="not due") == [(priority, f"ldap --fast: {change}: not due")]
 
