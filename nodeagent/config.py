@@ -79,6 +79,12 @@ class Paths(_Table):
     runtime: AbsolutePath = Path("/run/nodeagent")  # status, decrypted key; tmpfs
 
 
+class Ledger(_Table):
+    """What is remembered of the node."""
+
+    keep_bytes: int = Field(default=64 * 2**20, ge=0)  # a larger file is not kept when it is replaced
+
+
 class Config(_Table):
     """The whole configuration. Times in seconds."""
 
@@ -86,6 +92,7 @@ class Config(_Table):
     password: Password = Password()
     limits: Limits = Limits()
     paths: Paths = Paths()
+    ledger: Ledger = Ledger()
     interval: float = Field(default=300, ge=1, le=86_400)
     jitter: float = Field(default=0.05, ge=0, le=0.5)  # share of the interval
     retry_delay: float = Field(default=60, gt=0, le=3600)  # the longest wait between two tries of one poll

@@ -20,7 +20,7 @@ from nodeagent.evaluate.interpreter import Interpreter, interpreter
 from nodeagent.evaluate.pipes import Pipes, at_end
 from nodeagent.evaluate.policy import Due
 from nodeagent.evaluate.stand_in import Back, in_place_of, restore_original, with_prelude
-from nodeagent.ledger import statements
+from nodeagent.ledger import statements, undo
 from nodeagent.ledger.database import Connection
 from nodeagent.ledger.sources import Source
 from nodeagent.ledger.view import View
@@ -59,6 +59,7 @@ class Settings:
     state: Path
     runtime: Path
     busy: Callable[[], str] = str
+    keep_bytes: int = 64 * 2**20  # of what a verb replaces; what is larger is noted, not kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +102,7 @@ def evaluate(
     with Pipes.open(settings.runtime) as pipes:
         program = _annotated(_program(script, text, by, pipes, reporter), text)
         number = source.begin(job.revision, boot=job.boot, scope=job.due.scope, trigger=job.due.trigger)
+        undo.resume(connection, source.id)
         statements.remember(connection, source.id, number, program.statements)
         reporter.report(
             EvaluationStarted(number=number, revision=str(job.revision), scope=job.due.scope, trigger=job.due.trigger)
@@ -111,6 +113,7 @@ def evaluate(
             evaluation=number,
             scope=job.due.scope,
             keep_in=settings.state / "kept",
+            keep_bytes=settings.keep_bytes,
         )
         steps = Steps(
             program=program,

@@ -17,7 +17,7 @@ from nodeagent import node
 from nodeagent.config import Config, FirstStart
 from nodeagent.errors import NodeagentError, TransientError
 from nodeagent.evaluate import policy
-from nodeagent.ledger import database, destinations, statements, watch
+from nodeagent.ledger import database, destinations, statements, undo, watch
 from nodeagent.ledger.sources import Source
 from nodeagent.model import ApplyOutcome, Evaluation, Failure, Looked, Mode, Notice, PollOutcome, Reporter, Revision
 from nodeagent.source import poll as source_poll
@@ -88,6 +88,7 @@ def apply_directory(
     with _ledger(settings.state, reporter) as connection:
         restore_original(directory / ENTRY)  # or what a killed agent left would be a new tree
         source = Source(connection, f"directory:{directory}")
+        wishes = _of_withdrawn(connection, source, wishes)
         revision = Revision(ref=str(directory), commit="", tree=tree.of_directory(directory))
         now = _situation(source, revision, drifted=0, wishes=wishes, first_start="apply")
         due = policy.evaluation(now)
@@ -128,6 +129,9 @@ class _Cycle:
         config, state = self._config, self._source.state()
         if state is None and self._decide(Revision(ref="", commit="", tree=""), 0, wishes) is policy.NotDue.OBSERVE:
             return ApplyOutcome(mode=Mode.OBSERVING, attempted="", applied="", ready=False)
+        wishes = _of_withdrawn(self._connection, self._source, wishes)
+        if state is not None and undo.is_withdrawn(self._connection, self._source.id) and wishes == Wishes():
+            return ApplyOutcome(mode=Mode.OBSERVING, attempted=state.attempted, applied="", ready=False)
         failure: Failure | None = None
         revision = Revision(
             ref=config.source.ref,
@@ -211,6 +215,7 @@ class _Cycle:
             evaluation_timeout=config.evaluation_timeout,
             state=config.paths.state,
             runtime=config.paths.runtime,
+            keep_bytes=config.ledger.keep_bytes,
         )
         done = evaluate(
             job,
@@ -273,6 +278,13 @@ def _situation(
         retry=wishes.retry,
         adopt=wishes.adopt,
     )
+
+
+def _of_withdrawn(connection: database.Connection, source: Source, wishes: Wishes) -> Wishes:
+    """After everything of a source was undone, whatever is asked for is a beginning: every step is due."""
+    if source.state() is None or not undo.is_withdrawn(connection, source.id) or wishes == Wishes():
+        return wishes
+    return replace(wishes, force=not wishes.adopt)
 
 
 @contextlib.contextmanager

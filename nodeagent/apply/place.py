@@ -166,7 +166,11 @@ class Placer:
         self.report(FileChange(path=path, change=Change.PRUNED))
 
     def _check_absent(self, path: str, there: os.stat_result | None, wanted: Content) -> None:
-        if there is None and self.destinations.left_absent(path):
+        if there is None:
+            left_alone = self.destinations.left_absent(path)
+        else:
+            left_alone = not stat.S_ISDIR(there.st_mode) and self.destinations.settled(path, wanted)
+        if left_alone:
             self._done(path, wanted, Change.UNCHANGED)
             raise LeftAbsentError
 

@@ -16,6 +16,8 @@ _MODULES = {
     "status": "status",
     "history": "history",
     "why": "why",
+    "undo": "undo",
+    "redo": "undo",
     "check-config": "check_config",
     "key": "key",
     "lint": "lint",

@@ -74,7 +74,7 @@ def _ours(known: Known) -> Iterator[str]:
     elif known.before is not None:
         yield "  nodeagent replaced or removed what stood here, and has nothing here any more"
         yield f"  before    {_of_before(known.before)}"
-    for appended in known.blocks:
+    for appended in filter(_is_told, known.blocks):
         yield from _block(appended)
 
 
@@ -108,6 +108,10 @@ def _of_before(before: Before) -> str:
     if stat.S_ISREG(content.kind):
         return f"{said}, kept as {before.copy}" if before.copy is not None else f"{said}, too large to be kept"
     return said
+
+
+def _is_told(appended: Appended) -> bool:
+    return bool(appended.block.statement)  # else it is somebody else's line that is continued
 
 
 def _block(appended: Appended) -> Iterator[str]:
@@ -161,7 +165,7 @@ def _of_ours(known: Known) -> dict[str, object]:
         }
     said["blocks"] = [
         {"text": os.fsdecode(one.block.text), "adopted": one.block.adopted, **_author_as_json(one.author)}
-        for one in known.blocks
+        for one in filter(_is_told, known.blocks)
     ]
     return said
 

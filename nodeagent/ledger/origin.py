@@ -68,7 +68,7 @@ class Known:
     path: str
     placed: Placed | None
     before: Before | None
-    blocks: Sequence[Appended]
+    blocks: Sequence[Appended]  # also stubs, the beginnings of somebody else's lines: those without a statement
 
 
 def find(connection: Connection, path: str, *, kept: Path) -> Known | None:
@@ -195,5 +195,4 @@ def _blocks(connection: Connection, key: bytes) -> Sequence[Appended]:
             author=_author(connection, row[3], None if row[2] else row[4], row[5:9]),
         )
         for row in rows
-        if row[0]  # a stub is somebody else's line
     ]

@@ -142,4 +142,15 @@ CREATE TABLE change (                      -- when a native verb last changed a 
 CREATE INDEX change_tick ON change (tick);
 """
 
-STEPS = (_FIRST, _ORIGINS, _DUE)
+_UNDO = """
+CREATE TABLE undone (                      -- paths that are left alone since they were undone
+    path BLOB PRIMARY KEY,
+    source INTEGER NOT NULL REFERENCES source (id),
+    since REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE withdrawn (                   -- sources of which everything was undone
+    source INTEGER PRIMARY KEY REFERENCES source (id)
+);
+"""
+
+STEPS = (_FIRST, _ORIGINS, _DUE, _UNDO)

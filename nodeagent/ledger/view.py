@@ -14,10 +14,10 @@ from pathlib import Path
 from nodeagent.ledger import changes, statements
 from nodeagent.ledger.database import Connection
 from nodeagent.ledger.destinations import ABSENT, LEFT, Row, digest, lstat, row_of
+from nodeagent.ledger.undo import undone
 from nodeagent.model import Block, Change, Content, Phase, Scope, Stat, Statement
 
 _REMOVED = "removed"  # in the place of a digest
-_KEEP_LIMIT = 64 * 2**20  # bytes; larger originals are noted, not kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,20 +50,26 @@ class _Placed:
 class View:
     """Set ``statement`` before each verb, call :meth:`flush` after it."""
 
-    def __init__(self, connection: Connection, *, source: int, evaluation: int, scope: Scope, keep_in: Path) -> None:
+    def __init__(
+        self, connection: Connection, *, source: int, evaluation: int, scope: Scope, keep_in: Path, keep_bytes: int
+    ) -> None:
         self._connection = connection
         self._source = source
         self._evaluation = evaluation
         self._scope = scope
         self._keep_in = keep_in
+        self._keep_bytes = keep_bytes
         self._placed: dict[str, _Placed] = {}
         self._unwritten: set[str] = set()
         self._pasts: dict[str, _Past | None] = {}
+        self._undone = undone(connection)
         self.statement: Statement | None = None
 
     # --- asked by the verbs ---
 
     def settled(self, path: str, wanted: Content) -> bool:
+        if path in self._undone:
+            return True
         now = lstat(path)
         placed = self._placed.get(path)
         if placed is not None:
@@ -80,12 +86,16 @@ class View:
         return past.row.content() if past is not None and self._same_link(path, wanted) else None
 
     def left_absent(self, path: str) -> bool:
+        if path in self._undone:
+            return lstat(path) is None  # what was put back there is settled
         past, placed = self._past(path), self._placed.get(path)
         absent = past is not None and past.row.left is None and self._scope is not Scope.FULL
         return absent and (placed is None or not placed.changed)
 
     def placed(self, path: str, phase: Phase, wanted: Content, change: Change) -> None:
         assert self.statement is not None
+        if path in self._undone:
+            return
         placed = self._placed.setdefault(path, _Placed(self.statement, phase))
         placed.statement, placed.phase = self.statement, phase
         placed.chain.append(wanted)
@@ -106,7 +116,7 @@ class View:
         others = past is not None and past.row.left is None  # it has come where nothing was left
         if (known and not others) or found is None or path in self._placed:
             return
-        content = digest(path, found.mode) if found.size <= _KEEP_LIMIT else ""
+        content = digest(path, found.mode) if found.size <= self._keep_bytes else ""
         if stat.S_ISREG(found.mode) and content:
             self._keep_content(path, content)
         self._connection.execute(

@@ -21,8 +21,11 @@ from typing import Any, TypeVar
 
 import pytest
 
+from nodeagent import node, reconcile
+from nodeagent.cli import main
 from nodeagent.config import Config
-from nodeagent.model import Event, PollOutcome
+from nodeagent.evaluation import Settings
+from nodeagent.model import Evaluation, Event, PollOutcome
 from nodeagent.source import storage
 from nodeagent.source.poll import poll
 
@@ -346,3 +349,56 @@ def site(sshd: Sshd, deploy_key: Path, place: Path, memory: Path) -> Site:
         key_file=key_file,
         known_hosts=known_hosts,
     )
+
+
+class LocalSite:
+    """A directory with a post.sh, the tree that it writes to ($D), a ledger, and a configuration that names it.
+
+    Each ``apply`` gives post.sh another body, behind the guide's COPY.
+    """
+
+    def __init__(self, top: Path) -> None:
+        self.top, self.repository, self.root, self.state = top, top / "repo", top / "root", top / "state"
+        (self.repository / "files").mkdir(parents=True)
+        self.root.mkdir()
+        (self.repository / "files/motd").write_text("hello\n")
+        self.config = top / "nodeagent.toml"
+        self.config.write_text(
+            f'[source]\nurl = "ssh://git@host/repo"\n[paths]\nstate = "{self.state}"\nruntime = "{top}/run"\n'
+        )
+
+    def apply(self, body: str, *, keep_bytes: int = 2**20, **wishes: bool) -> Evaluation:
+        copy = 'COPY() { mkdir -p "$(dirname "$2")"; rsync -a "$1" "$2"; }'
+        (self.repository / "post.sh").write_text(f"#!/bin/sh\n{copy}\nD={self.root}\n{body}\n")
+        settings = Settings(
+            args=(),
+            environment=node.inherited_environment(),
+            step_timeout=30.0,
+            evaluation_timeout=60.0,
+            state=self.state,
+            runtime=self.top / "run",
+            keep_bytes=keep_bytes,
+        )
+        wanted = reconcile.Wishes(requested=True, **wishes)
+        return reconcile.apply_directory(self.repository, settings, wanted, threading.Event(), Recorder())
+
+
+@pytest.fixture
+def local_site() -> type[LocalSite]:
+    return LocalSite
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> LocalSite:
+    return LocalSite(tmp_path)
+
+
+@pytest.fixture
+def verb(local: LocalSite, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """A verb of the command line, over the ledger of ``local``; gives what it printed."""
+
+    def call(name: str, *arguments: object, status: int = 0) -> str:
+        assert main.call([name, "--config", str(local.config), *map(str, arguments)]) == status, capsys.readouterr().err
+        return capsys.readouterr().out
+
+    return call

@@ -8,103 +8,57 @@ import time
 
 import pytest
 
-from nodeagent import node, reconcile
 from nodeagent.cli import main
-from nodeagent.evaluation import Settings
-
-COPY = 'COPY() { mkdir -p "$(dirname "$2")"; rsync -a "$1" "$2"; }\n'
 
 
-class Recorder:
-    def report(self, event):
-        pass
-
-
-class Site:
-    """A directory with a post.sh, the tree that it writes to ($D), and a ledger."""
-
-    def __init__(self, top):
-        self.top, self.repository, self.root, self.state = top, top / "repo", top / "root", top / "state"
-        (self.repository / "files").mkdir(parents=True)
-        self.root.mkdir()
-        (self.repository / "files/motd").write_text("hello\n")
-
-    def apply(self, body, **wishes):
-        (self.repository / "post.sh").write_text(f"#!/bin/sh\n{COPY}D={self.root}\n{body}\n")
-        settings = Settings(
-            args=(),
-            environment=node.inherited_environment(),
-            step_timeout=30.0,
-            evaluation_timeout=60.0,
-            state=self.state,
-            runtime=self.top / "run",
-        )
-        wanted = reconcile.Wishes(requested=True, **wishes)
-        return reconcile.apply_directory(self.repository, settings, wanted, threading.Event(), Recorder())
-
-
-@pytest.fixture
-def site(tmp_path):
-    return Site(tmp_path)
-
-
-@pytest.fixture
-def call(site, capsys):
-    def run(verb, *arguments, status=0):
-        assert main.call([verb, "--state", str(site.state), *map(str, arguments)]) == status
-        return capsys.readouterr().out
-
-    return run
-
-
-def test_history_tells_the_newest_first(site, call):
-    site.apply("COPY files/motd $D/motd\nsh -c 'exit 3'")
-    site.apply("COPY files/motd $D/motd\ntrue")
-    site.apply("COPY files/motd $D/motd\ntrue")
-    lines = call("history").splitlines()
+def test_history_tells_the_newest_first(local, verb):
+    local.apply("COPY files/motd $D/motd\nsh -c 'exit 3'")
+    local.apply("COPY files/motd $D/motd\ntrue")
+    local.apply("COPY files/motd $D/motd\ntrue")
+    lines = verb("history").splitlines()
     assert [line.split()[0] for line in lines] == ["3", "2", "1"]
     assert "Request     repair" in lines[0]
     assert "NewTree     full" in lines[1]
     assert "1 created, 1 failed" in lines[2]
-    assert len(call("history", "-n", 1).splitlines()) == 1
+    assert len(verb("history", "-n", 1).splitlines()) == 1
 
 
-def test_history_for_programs_has_a_schema(site, call):
+def test_history_for_programs_has_a_schema(local, verb):
     began = time.time()
-    site.apply("exit 3")
-    said = json.loads(call("history", "--json"))
+    local.apply("exit 3")
+    said = json.loads(verb("history", "--json"))
     (only,) = said["evaluations"]
     assert said["schema"] == 1
     assert (only["exit_status"], only["finished"], only["reason"], only["scope"]) == (3, True, "Request", "full")
     assert began - 1 < only["began"] < time.time()
-    assert only["source"] == f"directory:{site.repository}"
+    assert only["source"] == f"directory:{local.repository}"
 
 
-def test_history_wants_a_number_that_means_something(call, capsys):
+def test_history_wants_a_number_that_means_something(verb, capsys):
     assert main.call(["history", "-n", "0"]) == 1
     assert "-n 0" in capsys.readouterr().err
 
 
-def test_why_names_the_line_and_what_was_replaced(site, call):
-    (site.root / "motd").write_text("old\n")
-    (site.root / "motd").chmod(0o640)
-    site.apply("COPY files/motd $D/motd\nCOPY files/motd $D/new")
-    said = call("why", site.root / "motd")
+def test_why_names_the_line_and_what_was_replaced(local, verb):
+    (local.root / "motd").write_text("old\n")
+    (local.root / "motd").chmod(0o640)
+    local.apply("COPY files/motd $D/motd\nCOPY files/motd $D/new")
+    said = verb("why", local.root / "motd")
     assert "post.sh:4  COPY files/motd $D/motd" in said
     assert "before    a file, mode 0640, owner 0:0, kept as " in said
     assert "now       as nodeagent left it" in said
-    assert "before    nothing stood here" in call("why", site.root / "new")
-    known = json.loads(call("why", "--json", site.root / "motd"))
+    assert "before    nothing stood here" in verb("why", local.root / "new")
+    known = json.loads(verb("why", "--json", local.root / "motd"))
     assert (known["schema"], known["nodeagent"], known["phase"], known["as_left"]) == (1, True, "COPY", True)
     assert known["statement"] == {"file": "post.sh", "line": 4, "text": "COPY files/motd $D/motd", "gone": False}
     with open(known["before"]["copy"]) as kept:
         assert kept.read() == "old\n"
 
 
-def test_why_says_when_a_file_stood_there_already(site, call):
-    (site.root / "motd").write_text("hello\n")
-    site.apply("COPY files/motd $D/motd")
-    said = call("why", site.root / "motd")
+def test_why_says_when_a_file_stood_there_already(local, verb):
+    (local.root / "motd").write_text("hello\n")
+    local.apply("COPY files/motd $D/motd")
+    said = verb("why", local.root / "motd")
     assert "adopted   it stood here already" in said
     assert "before    what stands here: nothing was replaced" in said
 
@@ -121,63 +75,63 @@ def test_why_says_when_a_file_stood_there_already(site, call):
     ],
     ids=["content", "mode", "owner", "gone", "link", "touched"],
 )
-def test_why_says_what_differs(site, call, damage, words):
-    site.apply("COPY files/motd $D/motd")
-    damage(site.root / "motd")
-    assert f"now       {words}" in call("why", site.root / "motd")
+def test_why_says_what_differs(local, verb, damage, words):
+    local.apply("COPY files/motd $D/motd")
+    damage(local.root / "motd")
+    assert f"now       {words}" in verb("why", local.root / "motd")
 
 
-def test_why_tells_appended_blocks_one_by_one(site, call):
-    (site.root / "hosts").write_text("127.0.0.1 localhost\nadopted\n")
-    site.apply("echo one >>$D/hosts\necho adopted >>$D/hosts")
-    site.apply("echo one >>$D/hosts\necho adopted >>$D/hosts\necho two >>$D/hosts")
-    said = call("why", site.root / "hosts")
+def test_why_tells_appended_blocks_one_by_one(local, verb):
+    (local.root / "hosts").write_text("127.0.0.1 localhost\nadopted\n")
+    local.apply("echo one >>$D/hosts\necho adopted >>$D/hosts")
+    local.apply("echo one >>$D/hosts\necho adopted >>$D/hosts\necho two >>$D/hosts")
+    said = verb("why", local.root / "hosts")
     assert "APPEND    post.sh:4  echo one >>$D/hosts" in said
     assert "ADOPTED   post.sh:5  echo adopted >>$D/hosts" in said
     assert "APPEND    post.sh:6  echo two >>$D/hosts" in said
-    blocks = json.loads(call("why", "--json", site.root / "hosts"))["blocks"]
+    blocks = json.loads(verb("why", "--json", local.root / "hosts"))["blocks"]
     written = {block["text"]: block["written"] for block in blocks}
     assert written["adopted\n"] is None
     assert written["one\n"] < written["two\n"]
 
 
-def test_why_follows_what_a_user_means(site, call, monkeypatch):
-    site.apply("COPY files/motd $D/etc/motd")
-    (site.root / "link").symlink_to("etc/motd")
-    (site.root / "etc-link").symlink_to("etc")
-    monkeypatch.chdir(site.root / "etc")
+def test_why_follows_what_a_user_means(local, verb, monkeypatch):
+    local.apply("COPY files/motd $D/etc/motd")
+    (local.root / "link").symlink_to("etc/motd")
+    (local.root / "etc-link").symlink_to("etc")
+    monkeypatch.chdir(local.root / "etc")
     for name in ("motd", "./motd", "../etc/motd", "../etc-link/motd", "../link"):
-        assert "post.sh:4" in call("why", name), name
-    assert call("why", "../link").startswith("../link is a link to ")
-    assert "2 destinations" in call("why", "..", status=1)
+        assert "post.sh:4" in verb("why", name), name
+    assert verb("why", "../link").startswith("../link is a link to ")
+    assert "2 destinations" in verb("why", "..", status=1)
 
 
-def test_why_says_of_others_who_they_are(site, call):
-    site.apply("true")
-    (site.root / "mine").write_text("x")
-    said = call("why", site.root / "mine", status=1)
+def test_why_says_of_others_who_they_are(local, verb):
+    local.apply("true")
+    (local.root / "mine").write_text("x")
+    said = verb("why", local.root / "mine", status=1)
     assert "not nodeagent's" in said
     assert "a file of root, mode 0644" in said
-    assert "nothing that can be seen" in call("why", site.root / "nowhere", status=1)
-    assert "(proc, proc)" in call("why", "/proc/self", status=1)
+    assert "nothing that can be seen" in verb("why", local.root / "nowhere", status=1)
+    assert "(proc, proc)" in verb("why", "/proc/self", status=1)
 
 
 @pytest.mark.skipif(not os.path.exists("/usr/bin/dpkg-query"), reason="needs dpkg")
-def test_why_names_the_package_of_a_file(site, call):
-    site.apply("true")
-    assert json.loads(call("why", "--json", "/usr/bin/dpkg-query", status=1))["package"] == "dpkg"
+def test_why_names_the_package_of_a_file(local, verb):
+    local.apply("true")
+    assert json.loads(verb("why", "--json", "/usr/bin/dpkg-query", status=1))["package"] == "dpkg"
 
 
-def test_reading_needs_a_ledger_and_does_not_make_one(site, capsys):
-    assert main.call(["why", "--state", str(site.state), "/etc/motd"]) == 1
+def test_reading_needs_a_ledger_and_does_not_make_one(local, capsys):
+    assert main.call(["why", "--state", str(local.state), "/etc/motd"]) == 1
     assert "there is no ledger" in capsys.readouterr().err
-    assert not site.state.exists()
+    assert not local.state.exists()
 
 
-def test_reading_as_another_user_says_that_root_is_needed(place, capfd):
-    site = Site(place)
-    site.apply("true")
-    arguments = ["history", "--state", str(site.state)]
+def test_reading_as_another_user_says_that_root_is_needed(local_site, place, capfd):
+    local = local_site(place)
+    local.apply("true")
+    arguments = ["history", "--state", str(local.state)]
     assert main.call(arguments) == 0
     child = os.fork()
     if child == 0:
@@ -188,34 +142,34 @@ def test_reading_as_another_user_says_that_root_is_needed(place, capfd):
     assert "run this as root" in capfd.readouterr().err
 
 
-def test_a_ledger_of_another_version_is_not_read(site, capsys):
-    site.apply("true")
-    with sqlite3.connect(site.state / "ledger.db") as connection:
+def test_a_ledger_of_another_version_is_not_read(local, capsys):
+    local.apply("true")
+    with sqlite3.connect(local.state / "ledger.db") as connection:
         connection.execute("PRAGMA user_version = 1")
     connection.close()
-    assert main.call(["history", "--state", str(site.state)]) == 1
+    assert main.call(["history", "--state", str(local.state)]) == 1
     assert "is of version 1" in capsys.readouterr().err
 
 
-def test_reading_goes_on_while_an_agent_applies(site, call):
-    site.apply("COPY files/motd $D/motd")
-    gate, seen = site.top / "gate", []
+def test_reading_goes_on_while_an_agent_applies(local, verb):
+    local.apply("COPY files/motd $D/motd")
+    gate, seen = local.top / "gate", []
     os.mkfifo(gate)
-    applying = threading.Thread(target=lambda: seen.append(call("history")))
+    applying = threading.Thread(target=lambda: seen.append(verb("history")))
     body = f"sh -c 'echo x >$0; cat $0' {gate} >/dev/null"
 
     def look():
         with open(gate) as opened:  # the step has begun, and goes on only when it can write
             opened.read()
         applying.run()
-        seen.append(call("why", site.root / "motd"))
+        seen.append(verb("why", local.root / "motd"))
         with open(gate, "w") as opened:
             opened.write("go on")
 
     looker = threading.Thread(target=look)
     looker.start()
-    site.apply(f"COPY files/motd $D/motd\n{body}")
+    local.apply(f"COPY files/motd $D/motd\n{body}")
     looker.join(30)
     assert "under way" in seen[0].splitlines()[0]
     assert "post.sh:4" in seen[1]
-    assert "under way" not in call("history")
+    assert "under way" not in verb("history")

@@ -275,3 +275,46 @@ def test_why_and_history_name_the_commit_and_its_author(follower, tmp_path, caps
     assert evaluation["revision"] == f"main@sha1:{commit}"
     assert evaluation["commit"]["subject"] == "Change the nodes"
     assert evaluation["commit"]["authored"] > 1_600_000_000
+
+
+def test_after_undo_the_daemon_touches_nothing_until_apply(follower, tmp_path, capsys):
+    follower.push("COPY files/motd $D/motd\nsh -c 'echo ran >>$0' $D/ran", **{"files/motd": "hello\n"})
+    follower.cycle()
+    config = tmp_path / "nodeagent.toml"
+    paths = follower.site.config().paths
+    config.write_text(
+        f'[source]\nurl = "{follower.site.url}"\n[paths]\nstate = "{paths.state}"\nruntime = "{paths.runtime}"\n'
+    )
+    assert main.call(["undo", "--yes", "--config", str(config)]) == 0
+    assert not (follower.root / "motd").exists()
+    follower.push("COPY files/motd $D/motd\nsh -c 'echo ran >>$0' $D/ran", **{"files/motd": "news\n"})
+    for _ in range(2):
+        outcome = follower.cycle()
+        assert (outcome.mode, outcome.evaluation) == (Mode.OBSERVING, None)
+    assert not (follower.root / "motd").exists()
+    outcome = follower.apply(requested=True)
+    assert (outcome.mode, outcome.evaluation.scope) == (Mode.APPLYING, Scope.FULL)
+    assert (follower.root / "motd").read_text() == "news\n"
+    assert (follower.root / "ran").read_text() == "ran\nran\n"
+    assert follower.cycle().evaluation is None
+
+
+def test_an_undone_path_stays_alone_through_new_commits(follower, tmp_path, capsys):
+    body = "COPY files/motd $D/motd\nCOPY files/issue $D/issue"
+    follower.push(body, **{"files/motd": "hello\n", "files/issue": "a\n"})
+    follower.cycle()
+    config = tmp_path / "nodeagent.toml"
+    paths = follower.site.config().paths
+    config.write_text(
+        f'[source]\nurl = "{follower.site.url}"\n[paths]\nstate = "{paths.state}"\nruntime = "{paths.runtime}"\n'
+    )
+    assert main.call(["undo", "--config", str(config), str(follower.root / "motd")]) == 0
+    follower.push(body, **{"files/motd": "news\n", "files/issue": "b\n"})
+    follower.cycle()
+    assert not (follower.root / "motd").exists()
+    assert (follower.root / "issue").read_text() == "b\n"
+    assert follower.cycle().evaluation is None
+    assert follower.quiet()
+    assert main.call(["redo", "--config", str(config), str(follower.root / "motd")]) == 0
+    assert follower.cycle().evaluation.scope is Scope.REPAIR
+    assert (follower.root / "motd").read_text() == "news\n"
