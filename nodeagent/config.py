@@ -6,7 +6,7 @@ Every key but ``source.url`` has a default. An unknown key or a bad value raises
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -85,6 +85,12 @@ class Ledger(_Table):
     keep_bytes: int = Field(default=64 * 2**20, ge=0)  # a larger file is not kept when it is replaced
 
 
+class Ready(_Table):
+    """When a node counts as ready: post.sh came to its end once since boot, with or without failed steps."""
+
+    require: Literal["end", "all-steps"] = "end"
+
+
 class Config(_Table):
     """The whole configuration. Times in seconds."""
 
@@ -93,6 +99,7 @@ class Config(_Table):
     limits: Limits = Limits()
     paths: Paths = Paths()
     ledger: Ledger = Ledger()
+    ready: Ready = Ready()
     interval: float = Field(default=300, ge=1, le=86_400)
     jitter: float = Field(default=0.05, ge=0, le=0.5)  # share of the interval
     retry_delay: float = Field(default=60, gt=0, le=3600)  # the longest wait between two tries of one poll
@@ -167,5 +174,5 @@ def _explain(problem: Any, origin: dict[tuple[str, ...], Path], default: Path) -
     if problem["type"] == "missing":
         return f"{file}: {key}: missing"
     if problem["type"] == "literal_error":
-        return f"{file}: {key}: must be one of {', '.join(map(repr, get_args(FirstStart)))}"
+        return f"{file}: {key}: must be {problem['ctx']['expected']}"
     return f"{file}: {key}: {problem['msg'].removeprefix('Value error, ')}"

@@ -18,6 +18,7 @@ _MODULES = {
     "why": "why",
     "undo": "undo",
     "redo": "undo",
+    "ready": "ready",
     "check-config": "check_config",
     "key": "key",
     "lint": "lint",

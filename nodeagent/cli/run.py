@@ -46,7 +46,7 @@ def _run(args: argparse.Namespace) -> int:
     runtime = setup.config.paths.runtime
     runtime.mkdir(mode=0o755, parents=True, exist_ok=True)
     with presence.claim(runtime):
-        board = Board(runtime, open_reporter(), version=__version__, url=plan.url)
+        board = Board(runtime, open_reporter(), version=__version__, url=plan.url, all_steps=plan.ready_needs_all)
         Daemon(plan, setup, board).run()
     unlock.forget(runtime)  # a daemon that was killed leaves it to the next one, or to the end of the tmpfs
     return 0
@@ -97,6 +97,7 @@ def plan_of(config: Config) -> Plan:
 
     return Plan(
         url=config.source.url,
+        ready_needs_all=config.ready.require == "all-steps",
         schedule=Schedule(interval=config.interval, jitter=config.jitter, place=place_of(node.hostname())),
         poll=look,
         poll_limit=config.source.fetch_limit + config.interval,

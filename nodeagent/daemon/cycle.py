@@ -30,6 +30,7 @@ class Plan:
     """What the configuration says to the daemon. Limits in seconds."""
 
     url: str
+    ready_needs_all: bool  # steps to have succeeded
     schedule: Schedule
     poll: Callable[[str, Reporter, Stop], PollOutcome]  # of the commit that is known; empty: none is
     poll_limit: float

@@ -142,6 +142,7 @@ class Daemon:
         else:
             self._board.reloaded(None)
             self._board.url = self._cycle.plan.url
+            self._board.all_steps = self._cycle.plan.ready_needs_all
 
 
 @contextlib.contextmanager

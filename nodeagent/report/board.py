@@ -18,7 +18,7 @@ from nodeagent.model import (
     Reporter,
     Status,
 )
-from nodeagent.report import conditions, notify, status
+from nodeagent.report import conditions, notify, readiness, status
 from nodeagent.report.narrator import WARNING
 from nodeagent.report.outage import Outage
 
@@ -32,15 +32,18 @@ class Board:
         reporter: gets all events, and the board's own notices.
         version: of nodeagent.
         url: of the source.
+        all_steps: a node with a failed or pending step does not become ready.
     """
 
-    def __init__(self, directory: Path, reporter: Reporter, *, version: str, url: str) -> None:
+    def __init__(self, directory: Path, reporter: Reporter, *, version: str, url: str, all_steps: bool = False) -> None:
         self.url = url
+        self.all_steps = all_steps
         self._directory = directory
         self._reporter = reporter
         self._version = version
         before = status.read(directory)
-        self._facts = conditions.Facts(outcome=conditions.of_the_last_run(before) if before else None)
+        outcome = conditions.of_the_last_run(before) if before else None
+        self._facts = conditions.Facts(outcome=outcome, ready=outcome is not None and outcome.ready)
         self._conditions = tuple(before.conditions) if before else ()
         self._next_poll: int | None = None
         self._polling, self._applying, self._reloading = Outage("poll"), Outage("apply"), Outage("configuration")
@@ -108,6 +111,7 @@ class Board:
         if now == self._shown:
             return
         try:
+            self._show_readiness(now)
             status.write(self._directory, now)
         except OSError as error:
             message = f"{self._directory / status.FILE}: cannot be written: {error.strerror}"
@@ -119,6 +123,12 @@ class Board:
         if (line := status.line(now)) != self._line:
             self._line = line
             notify.status(line)
+
+    def _show_readiness(self, now: Status) -> None:
+        if not self._facts.ready:
+            readiness.remove(str(self._directory))
+        elif readiness.read(str(self._directory)) != now.applied:
+            readiness.write(str(self._directory), now.applied)
 
     @property
     def line(self) -> str:
@@ -137,7 +147,8 @@ class Board:
                 " as done) or `nodeagent apply`"
             )
             self._reporter.report(Notice(priority=WARNING, text=text))
-        self._learn(outcome=outcome)
+        whole = not self.all_steps or not (outcome.failed_steps or outcome.pending)
+        self._learn(outcome=outcome, ready=self._facts.ready or (outcome.ready and whole))
 
     def _log(self, outage: Outage, failure: Failure | None, traceback: str = "") -> None:
         for notice in outage.observe(failure, traceback):

@@ -20,6 +20,7 @@ class Facts:
     poll: Failure | None = None  # of the last poll that came to its end
     apply: Failure | None = None  # of the last apply cycle
     outcome: ApplyOutcome | None = None  # the last that an apply worker gave
+    ready: bool = False  # post.sh has come to its end since boot, as well as it has to
     unfinished: bool = False  # the last evaluation did not come to its end
     progress: str = ""  # the revision that is being applied right now
 
@@ -76,9 +77,11 @@ def _of(facts: Facts) -> Iterator[Condition]:
 
 def _ready(facts: Facts) -> Condition:
     outcome = facts.outcome
-    if outcome is not None and outcome.ready:
+    if facts.ready:
         return _true(ConditionType.READY, "Succeeded", "post.sh has come to its end since boot")
-    if outcome is not None and outcome.mode is Mode.OBSERVING:
+    if outcome is not None and outcome.ready:
+        reason, message = "StepsFailed", "post.sh has come to its end, but not all its steps (ready.require)"
+    elif outcome is not None and outcome.mode is Mode.OBSERVING:
         reason, message = "AwaitingAdoption", "nothing is touched before `nodeagent adopt` or `nodeagent apply`"
     else:
         reason, message = "NotYetApplied", "post.sh has not come to its end since boot"

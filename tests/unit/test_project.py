@@ -22,6 +22,7 @@ DOCUMENTS = [
     "docs/architecture.md",
     "docs/spec.md",
     "examples/compute-configs/README.md",
+    "examples/ready-gate/README.md",
 ]
 
 # Every block of commands in the documents, and what runs it.
@@ -34,6 +35,7 @@ RUN_BY = {
     ("HACKING.md", "targets"): "tests/unit/test_project.py",
     ("HACKING.md", "bench"): "tests/integration/test_bench.py",
     ("examples/compute-configs/README.md", "both"): "vm-tests/test_readme.py",
+    ("examples/ready-gate/README.md", "gate"): "vm-tests/test_ready.py",
 }
 
 
@@ -154,6 +156,8 @@ def test_the_source_archive_alone_builds_the_wheel_without_a_network(tmp_path: P
     assert package == set(tracked("nodeagent"))
     data = {name.partition(".data/data/")[2] for name in names if ".data/data/" in name}
     assert data == {
+        "lib/systemd/system/nodeagent-ready.path",
+        "lib/systemd/system/nodeagent-ready.target",
         "lib/systemd/system/nodeagent.service",
         "lib/systemd/catalog/nodeagent.catalog",
         "lib/sysusers.d/nodeagent.conf",

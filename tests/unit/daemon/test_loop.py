@@ -79,6 +79,7 @@ class Desk:
 
     def plan(self) -> Plan:
         return Plan(
+            ready_needs_all=False,
             url=f"ssh://host/{self.interval}",
             schedule=Schedule(interval=self.interval, jitter=0, place=0),
             poll=self.poll,

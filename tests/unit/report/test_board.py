@@ -22,7 +22,7 @@ from nodeagent.model import (
     StepOutput,
     Trigger,
 )
-from nodeagent.report import status
+from nodeagent.report import readiness, status
 from nodeagent.report.board import Board
 
 APPLIED = ApplyOutcome(mode=Mode.APPLYING, attempted="main@sha1:a", applied="main@sha1:a", ready=True, destinations=3)
@@ -114,6 +114,33 @@ def test_the_manager_and_the_file_say_the_same(place: Place) -> None:
     assert line == f"STATUS={status.line(written)}"
     assert place.board.line == status.line(written)
     assert (written.applied, written.destinations, written.next_poll) == ("main@sha1:a", 3, 1_700_000_000)
+
+
+def test_a_node_that_became_ready_has_a_file_that_names_the_revision_it_has_now(place: Place) -> None:
+    readiness.write(str(place.directory), "of another boot")
+    place.board.applied(replace(APPLIED, ready=False))
+    place.board.publish()
+    assert not (place.directory / "ready").exists()
+    for revision in ("main@sha1:a", "main@sha1:b"):
+        place.board.applied(replace(APPLIED, applied=revision))
+        place.board.publish()
+        assert readiness.read(str(place.directory)) == revision
+    place.board = place.another()
+    place.board.publish()
+    assert readiness.read(str(place.directory)) == "main@sha1:b"
+
+
+def test_where_all_steps_must_succeed_a_node_becomes_ready_with_the_last_and_stays_so(place: Place) -> None:
+    place.board.all_steps = True
+    place.board.applied(replace(APPLIED, failed_steps=("post.sh:3 a",)))
+    assert place.conditions()["Ready"] == ("False", "StepsFailed")
+    place.board.applied(replace(APPLIED, pending=("post.sh:4 b",)))
+    assert place.conditions()["Ready"] == ("False", "StepsFailed")
+    assert readiness.read(str(place.directory)) is None
+    place.board.applied(APPLIED)
+    place.board.applied(replace(APPLIED, failed_steps=("post.sh:3 a",)))
+    assert place.conditions()["Ready"] == ("True", "Succeeded")
+    assert readiness.read(str(place.directory)) is not None
 
 
 def test_events_of_a_worker_are_passed_on_as_they_are(place: Place) -> None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from nodeagent.model import ApplyOutcome, Condition, ConditionType, Failure, Mode, Status
 from nodeagent.report.conditions import Facts, conditions, of_the_last_run
 
@@ -17,7 +19,7 @@ def message(facts: Facts, kind: ConditionType) -> str:
 
 def test_ready_is_always_there_and_the_others_only_while_true() -> None:
     assert states(Facts()) == {"Ready": (False, "NotYetApplied")}
-    assert states(Facts(outcome=READY)) == {"Ready": (True, "Succeeded")}
+    assert states(Facts(ready=True, outcome=READY)) == {"Ready": (True, "Succeeded")}
 
 
 def test_a_node_that_only_observes_awaits_adoption() -> None:
@@ -27,17 +29,19 @@ def test_a_node_that_only_observes_awaits_adoption() -> None:
 
 def test_failed_steps_make_a_node_degraded_but_not_unready() -> None:
     steps = tuple(f"post.sh:{n} RUN x{n}" for n in range(7))
-    facts = Facts(outcome=ApplyOutcome(mode=Mode.APPLYING, attempted="r", applied="r", ready=True, failed_steps=steps))
+    outcome = ApplyOutcome(mode=Mode.APPLYING, attempted="r", applied="r", ready=True, failed_steps=steps)
+    facts = Facts(ready=True, outcome=outcome)
+    assert states(replace(facts, ready=False))["Ready"] == (False, "StepsFailed")
     assert states(facts) == {"Ready": (True, "Succeeded"), "Degraded": (True, "StepsFailed")}
     assert message(facts, ConditionType.DEGRADED) == ", ".join(steps[:5]) + ", and 2 more"
 
 
 def test_an_evaluation_that_did_not_end_makes_a_node_degraded() -> None:
-    assert states(Facts(outcome=READY, unfinished=True))["Degraded"] == (True, "EvaluationUnfinished")
+    assert states(Facts(ready=True, outcome=READY, unfinished=True))["Degraded"] == (True, "EvaluationUnfinished")
 
 
 def test_a_transient_failure_is_reconciling() -> None:
-    facts = Facts(outcome=READY, poll=UNREACHABLE)
+    facts = Facts(ready=True, outcome=READY, poll=UNREACHABLE)
     assert states(facts) == {"Ready": (True, "Succeeded"), "Reconciling": (True, "RemoteUnreachable")}
     assert message(facts, ConditionType.RECONCILING) == "no route"
 
@@ -50,7 +54,7 @@ def test_a_revision_being_applied_is_reconciling_before_all_else() -> None:
 
 def test_a_failure_that_needs_a_person_is_stalled_with_its_code() -> None:
     rejected = Failure(code="RevisionRejected", message="too large", transient=False)
-    facts = Facts(outcome=READY, poll=MISMATCH, apply=rejected)
+    facts = Facts(ready=True, outcome=READY, poll=MISMATCH, apply=rejected)
     assert states(facts) == {"Ready": (True, "Succeeded"), "Stalled": (True, "HostKeyMismatch")}
     assert message(facts, ConditionType.STALLED) == "other key; too large"
 
