@@ -33,6 +33,11 @@ class Appends:
             self._pieces[path] = tuple(Piece(block=block) for block in destinations.blocks(path))
         return self._pieces[path]
 
+    def known_text(self, path: str, statement: str, destinations: Destinations) -> bytes | None:
+        """The text that the statement's next call had the last time."""
+        pieces = self.pieces(path, destinations)
+        return next((p.block.text for p in pieces if p.block.statement == statement and not p.claim), None)
+
     def intend(self, path: str, pieces: tuple[Piece, ...], destinations: Destinations) -> None:
         """Note, before the file is written, the blocks that it has and those that it will have.
 
@@ -60,6 +65,7 @@ def append(
     umask: int,
     destinations: Destinations,
     session: Appends,
+    partial: bool = False,
 ) -> FileChange:
     """Make sure that the text stands in a file, once for each call of an evaluation.
 
@@ -71,6 +77,7 @@ def append(
         umask: The shell's.
         destinations: The ledger.
         session: Of this evaluation.
+        partial: What would have written the rest was not run again: the text is what it was the last time.
 
     Returns:
         What came of it; FAILED, with the reason, where a redirection fails too (the shell's status for that is 1 in
@@ -83,6 +90,8 @@ def append(
             destinations.placed(resolved, Phase.APPEND, rewrite.of_text(text, umask, os.getegid()), change)
             return FileChange(path=resolved, change=change)
         with locate(path, cwd=cwd, follow=True) as place:
+            if partial:
+                text = session.known_text(place.path, statement, destinations) or text
             # In the ledger's chain this verb's "wanted" is the text, not what the file becomes by it.
             wanted = rewrite.as_created(place, text, umask)
             change = _append(place, text, wanted, statement=statement, destinations=destinations, session=session)

@@ -35,6 +35,7 @@ from nodeagent.evaluate.syntax import (
     substitutes,
 )
 from nodeagent.evaluate.texts import Texts
+from nodeagent.evaluate.touches import plain, share, temporary, written
 from nodeagent.evaluate.untouchable import untouchable
 from nodeagent.evaluate.usage import reads_status
 from nodeagent.evaluate.vocabulary import ACTING_BUILTINS
@@ -48,7 +49,8 @@ class Instrumented:
     """``statements[n]`` is the step that the text names by the number ``n``.
 
     ``logged`` holds the numbers of the steps whose own function logs what runs; ``lists`` of those that ``set -e`` may
-    let fail. ``whole`` says why the program is to be run as one step; then ``text`` is as given.
+    let fail; ``fresh`` of each COPY or WRITE whose file something edits that always runs, so that the verb has to put
+    its own text first. ``whole`` says why the program is to be run as one step; then ``text`` is as given.
     """
 
     text: bytes
@@ -56,6 +58,7 @@ class Instrumented:
     copies: dict[int, CopyCall] = field(default_factory=dict)
     logged: frozenset[int] = frozenset()
     lists: frozenset[int] = frozenset()
+    fresh: frozenset[int] = frozenset()
     whole: str = ""
 
 
@@ -72,7 +75,14 @@ def instrument(script: Script, file: str, understood: Understood) -> Instrumente
     reason = untouchable(script)
     if reason:
         return Instrumented(text=script.text, whole=reason)
-    return _Writer(script, file, functions(script, understood), understood).write()
+    known = functions(script, understood)
+    shared = temporary(script)
+    while True:  # a step that is to run each time may be what makes another one so
+        writer = _Writer(script, file, known, understood, shared)
+        program = writer.write()
+        if writer.repeated <= shared:
+            return program
+        shared |= writer.repeated
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +95,18 @@ class _Context:
 
 
 class _Writer:
-    def __init__(self, script: Script, file: str, known: Functions, understood: Understood) -> None:
+    def __init__(
+        self, script: Script, file: str, known: Functions, understood: Understood, shared: frozenset[bytes]
+    ) -> None:
         self._script = script
         self._text = script.text
         self._file = file
         self._known = known
         self._texts = Texts(script)
         self._meaning = Meaning(script, known, understood, self._texts)
+        self._shared = shared  # paths that something writes to which always runs
+        self.repeated: set[bytes] = set()  # those that this pass has found
+        self._fresh: set[int] = set()
         self._edits: list[tuple[int, int, bytes]] = []
         self._statements: list[Statement] = []
         self._copies: dict[int, CopyCall] = {}
@@ -110,6 +125,7 @@ class _Writer:
             copies=self._copies,
             logged=frozenset(self._logged),
             lists=frozenset(self._lists),
+            fresh=frozenset(self._fresh),
         )
 
     # --- walking ---
@@ -141,6 +157,7 @@ class _Writer:
 
     def _compound(self, node: Compound, context: _Context) -> None:
         if is_bashism(node.redirects):
+            self._always(node)
             return
         place = self._texts.output(node)
         if place is not None:
@@ -154,7 +171,10 @@ class _Writer:
 
     def _function(self, node: Function) -> None:
         usage = self._known.usage[node.name]
-        if node.name in self._known.copies or usage.isolated:
+        if node.name in self._known.copies:
+            return
+        if usage.isolated:
+            self._always(node.body)
             return
         run = self._known.runs.get(node.name)
         if run is None:
@@ -167,7 +187,8 @@ class _Writer:
 
     def _and_or(self, node: AndOr, context: _Context) -> None:
         context = replace(context, used=context.used or self._meaning.reads(node))
-        if not context.used and all(self._meaning.acts_or_nothing(operand) for operand in node.operands):
+        alone = not (context.used or self._repeats(node))
+        if alone and all(self._meaning.acts_or_nothing(operand) for operand in node.operands):
             acting = [operand for operand in node.operands if self._meaning.acts(operand)]
             if acting:
                 found = [name for operand in acting if isinstance(operand, Command) for name in names(operand) or ()]
@@ -185,12 +206,15 @@ class _Writer:
     def _pipeline(self, node: Pipeline, context: _Context) -> None:
         if (place := self._texts.tee(node)) is not None:
             self._place_text(node, *place)
-        elif not (context.used or self._meaning.reads(node) or negated(node)) and self._meaning.acts(node):
+        elif context.used or self._meaning.reads(node) or negated(node) or self._repeats(node):
+            self._always(node)
+        elif self._meaning.acts(node):
             self._gate(node, [])
 
     def _background(self, node: Node, context: _Context) -> None:
         """A job in the background cannot change the shell: gate its start. The functions in it are left alone."""
-        if context.used or b"$!" in self._text or not self._meaning.may_start(node):
+        if context.used or b"$!" in self._text or not self._meaning.may_start(node) or self._repeats(node):
+            self._always(node)
             return
         ampersand = self._text.index(b"&", node.end)
         number = self._statement(node, Phase.EXECUTE)
@@ -203,21 +227,38 @@ class _Writer:
             return
         if not is_bashism(node.redirects) and self._native(node):
             return
-        if context.used or self._meaning.reads(node) or (node.assigns and node.name in self._known.usage):
-            return
-        if node.name in self._known.runs:
+        used = context.used or self._meaning.reads(node) or (node.assigns and node.name in self._known.usage)
+        if used or self._repeats(node):
+            self._always(node)
+        elif node.name in self._known.runs:
             self._run(node)
         elif self._meaning.is_program(node) and (found := names(node)) is not None:
             self._gate(node, [] if node.name in ACTING_BUILTINS else found)
+        else:
+            self._always(node)
+
+    def _always(self, node: Node) -> None:
+        """It runs each time: what it writes to is to be written each time by all that write to it."""
+        self.repeated |= written(node)
+
+    def _repeats(self, node: Node) -> bool:
+        return share(written(node), self._shared)
 
     def _native(self, node: Command) -> bool:
         if (call := self._meaning.copy_call(node)) is not None:
             self._copy(node, call)
         elif (place := self._texts.command(node)) is not None:
             self._place_text(node, *place)
+        elif (target := self._printed_to(node)) is not None:
+            self._place_text(node, target, Phase.APPEND)
         else:
             return False
         return True
+
+    def _printed_to(self, node: Command) -> Word | None:
+        """The file that a function's output is appended to: ``header >>/etc/b``."""
+        own = node.name in self._known.usage and node.name not in self._known.runs and not node.assigns
+        return self._texts.call_target(node) if own else None
 
     # --- writing ---
 
@@ -263,10 +304,15 @@ class _Writer:
     def _copy(self, node: Command, call: CopyCall) -> None:
         number = self._statement(node, Phase.COPY)
         self._copies[number] = call
+        to = plain(node.words[-1].text).rstrip(b"/")
+        if share((to, to + b"/"), self._shared):
+            self._fresh.add(number)
         self._insert(node.words[0].start, b"__na_cp %d " % number)
 
     def _place_text(self, node: Node, target: Word, phase: Phase) -> None:
         number = self._statement(node, phase)
+        if phase is Phase.WRITE and share((plain(target.text),), self._shared):
+            self._fresh.add(number)
         self._insert(node.start, b"{ __na_t=%s; __na_to %d; " % (target.text, number))
         self._edits.append((target.start, target.end, b'"$__na_o"'))
         self._insert(node.end, b"; __na_tx %d; }" % number)

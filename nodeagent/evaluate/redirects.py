@@ -1,6 +1,6 @@
 """Where what a statement prints goes to."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from nodeagent.evaluate.syntax import Redirect, Word
 
@@ -12,6 +12,14 @@ def overwrites(redirects: Sequence[Redirect]) -> Word | None:
         if target is not None and _is_file_output(redirect, {">", ">|", "&>"}) and not _is_log(target):
             return target
     return None
+
+
+def output_files(redirects: Sequence[Redirect]) -> Iterator[Word]:
+    """The files that the statement prints to; a log is none."""
+    for redirect in redirects:
+        target = redirect.target
+        if target is not None and _is_file_output(redirect, {">", ">>", ">|", "&>", "&>>"}) and not _is_log(target):
+            yield target
 
 
 def prints_to_file(redirects: Sequence[Redirect]) -> bool:

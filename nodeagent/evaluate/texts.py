@@ -34,6 +34,7 @@ class Texts:
 
     def __init__(self, script: Script) -> None:
         self._script = script
+        self._jobs = starts_job(script.block)
         self._noclobber = _NOCLOBBER.search(script.text) is not None
 
     def command(self, node: Command) -> tuple[Word, Phase] | None:
@@ -49,12 +50,18 @@ class Texts:
         target = self._output_target(node.redirects)
         if target is None or mentions_status(self._script, node):
             return None
-        if _LEAVES.search(self._script.slice(node)) or self._uses(node, target):
+        if _LEAVES.search(self._script.slice(node)) or self._uses(node, target) or starts_job(node):
             return None
         if overwrites(node.redirects) is target:
             return target, Phase.WRITE
-        appends = any(r.operator == ">>" and r.target is target for r in node.redirects)
-        return (target, Phase.APPEND) if appends and self._only_prints(node) else None
+        return (target, Phase.APPEND) if _appends(node.redirects, target) else None
+
+    def call_target(self, node: Command) -> Word | None:
+        """The file that what a function prints is appended to."""
+        target = self._output_target(node.redirects)
+        if target is None or not _appends(node.redirects, target) or mentions_status(self._script, node):
+            return None
+        return None if self._uses(node, target) or self._jobs else target
 
     def tee(self, node: Pipeline) -> tuple[Word, Phase] | None:
         """``echo a | tee FILE``, with ``-a`` or without."""
@@ -72,15 +79,21 @@ class Texts:
 
     def _tee_target(self, node: Pipeline) -> Word | None:
         first, last = node.parts[0], node.parts[-1]
-        if len(node.parts) != 2 or not isinstance(first, Command) or not isinstance(last, Command):
+        if len(node.parts) != 2 or not isinstance(last, Command) or last.name != "tee" or last.assigns:
             return None
-        if first.name not in TEXT_COMMANDS or first.redirects or last.name != "tee" or last.assigns:
+        if not self._is_text(first):
             return None
         operands = [w for w in last.words[1:] if w.text != b"-a"]
         if len(operands) != 1 or operands[0].text.startswith(b"-") or substitutes(operands[0]):
             return None
         quoted = operands[0].text.startswith(b'"') or operands[0].literal is not None
         return operands[0] if quoted and all(r.operator == ">" for r in last.redirects) else None
+
+    def _is_text(self, node: Node) -> bool:
+        """Does it print for the next part of the pipeline, and is there nothing else to it?"""
+        if isinstance(node, Command):
+            return node.name in TEXT_COMMANDS and not node.redirects
+        return isinstance(node, Compound) and self._only_prints(node)
 
     def _output_target(self, redirects: tuple[Redirect, ...]) -> Word | None:
         """The one file that standard output goes to, if nothing else is redirected that would have to be known."""
@@ -114,17 +127,32 @@ class Texts:
     def _only_prints(self, node: Node) -> bool:
         match node:
             case Command():
-                inputs = all(r.operator in _INPUTS for r in node.redirects)
-                return inputs and (node.name in TEXT_COMMANDS or node.name in {":", "true", "test", "[", "read"})
+                known = node.name in TEXT_COMMANDS or node.name in {":", "true", "test", "[", "read"}
+                return known and _only_reads(node.redirects)
             case AndOr():
                 return all(map(self._only_prints, node.operands))
             case Compound():
-                blocks = (*node.conditions, *node.bodies)
-                return all(not background and self._only_prints(n) for block in blocks for n, background in block.items)
+                inner = [item for block in (*node.conditions, *node.bodies) for item in block.items]
+                return _only_reads(node.redirects) and all(not job and self._only_prints(n) for n, job in inner)
             case Opaque():
                 return node.known
             case Pipeline() | Function():
                 return False
+
+
+def starts_job(node: Node | Block) -> bool:
+    """Does a job in the background stand anywhere in it? What that prints may come at any time."""
+    if isinstance(node, Block):
+        return any(background or starts_job(item) for item, background in node.items)
+    return any(starts_job(child) for child in children(node))
+
+
+def _appends(redirects: tuple[Redirect, ...], target: Word) -> bool:
+    return any(r.operator == ">>" and r.target is target for r in redirects)
+
+
+def _only_reads(redirects: tuple[Redirect, ...]) -> bool:
+    return all(r.operator in _INPUTS for r in redirects)
 
 
 def _globs(word: Word) -> bool:

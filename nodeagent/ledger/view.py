@@ -48,7 +48,10 @@ class _Placed:
 
 
 class View:
-    """Set ``statement`` before each verb, call :meth:`flush` after it."""
+    """Set ``statement`` before each verb, call :meth:`flush` after it.
+
+    ``anew``: what edits the verb's destination runs in every evaluation, so that the verb has to put its text first.
+    """
 
     def __init__(
         self, connection: Connection, *, source: int, evaluation: int, scope: Scope, keep_in: Path, keep_bytes: int
@@ -64,6 +67,7 @@ class View:
         self._pasts: dict[str, _Past | None] = {}
         self._undone = undone(connection)
         self.statement: Statement | None = None
+        self.anew = False
 
     # --- asked by the verbs ---
 
@@ -77,7 +81,7 @@ class View:
         past = self._past(path)
         if past is None or (placed is not None and placed.changed) or not self._same_link(path, wanted):
             return False
-        if self._scope is Scope.FULL and past.row.left_digest != past.row.native_digest:
+        if self._begins_anew() and past.row.left_digest != past.row.native_digest:
             return False  # a later step edits it: it is to start from the verb's own text
         return past.row.still_there(path, now)
 
@@ -89,7 +93,7 @@ class View:
         if path in self._undone:
             return lstat(path) is None  # what was put back there is settled
         past, placed = self._past(path), self._placed.get(path)
-        absent = past is not None and past.row.left is None and self._scope is not Scope.FULL
+        absent = past is not None and past.row.left is None and not self._begins_anew()
         return absent and (placed is None or not placed.changed)
 
     def placed(self, path: str, phase: Phase, wanted: Content, change: Change) -> None:
@@ -232,6 +236,9 @@ class View:
         )
 
     # --- inside ---
+
+    def _begins_anew(self) -> bool:
+        return self.anew or self._scope is Scope.FULL
 
     def _past(self, path: str) -> _Past | None:
         """The destination as the last evaluation of this source left it; asked first before this one changes it."""

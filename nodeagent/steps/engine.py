@@ -55,7 +55,7 @@ class Steps:
         self.account = Account(reporter)
         self.deferred: list[str] = []  # ``file:line command: why``
         self.keys = {s.key for s in program.statements}
-        self._native = Native(view, self.account, self.keys)
+        self._native = Native(view, self.account, self.keys, program.fresh)
         self._mark = mark
         self._frames: list[Frame] = []
         self._reached: Counter[str] = Counter()
@@ -146,6 +146,7 @@ class Steps:
         if verdict.action is not Action.RUN:
             return self._leave_out(statement, reach, verdict)
         if not self._run_steps:
+            self._mark_partial()
             self.account.left_out(statement, Change.EXECUTED, verdict.reason)
             return "0"
         before = self._source.attempt(statement.key, reach) if verdict.again else None
@@ -170,7 +171,13 @@ class Steps:
             self.account.started(frame)
         return "run"
 
+    def _mark_partial(self) -> None:
+        """A step is left out: what it prints is missing from the texts that are being written."""
+        for frame in self._frames:
+            frame.partial |= frame.is_text
+
     def _leave_out(self, statement: Statement, reach: int, verdict: Verdict) -> str:
+        self._mark_partial()
         if verdict.action is Action.DEFER:
             news = self._source.defer(statement.key, reach, self._evaluation)
             self.deferred.append(f"{_label(statement)}: {verdict.reason}")

@@ -35,6 +35,7 @@ class Frame:
     may_fail: bool = False  # ``set -e`` lets it
     returned: int | None = None  # of the command inside a RUN function
     expired: bool = False
+    partial: bool = False  # a step in it was skipped, so that its text is not all there
     target: str = ""
     staged: Path | None = None
     stand: Stand | None = None

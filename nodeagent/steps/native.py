@@ -19,10 +19,15 @@ TEXT_LIMIT = 64 * 2**20  # bytes that one statement may append or write
 
 
 class Native:
-    """The native verbs of one evaluation; ``statements`` are the keys of all that the program has."""
+    """The native verbs of one evaluation.
 
-    def __init__(self, view: View, account: Account, statements: Set[str]) -> None:
+    ``statements`` are the keys of all that the program has; ``fresh`` the numbers of those whose verb begins anew in
+    every evaluation.
+    """
+
+    def __init__(self, view: View, account: Account, statements: Set[str], fresh: Set[int]) -> None:
         self._view = view
+        self._fresh = fresh
         self._account = account
         self._appends = append.Appends(statements=statements)
 
@@ -43,7 +48,7 @@ class Native:
         self, statement: Statement, call: CopyCall, operands: list[str], options: CopyOptions, stand: Stand
     ) -> int:
         number, began = self._account.next_number(), time.monotonic()
-        self._view.statement = statement
+        self._view.statement, self._view.anew = statement, statement.number in self._fresh
         unchanged = 0
 
         def report(change: FileChange) -> None:
@@ -81,7 +86,7 @@ class Native:
             self._account.placed(statement, FileChange(path=path, change=Change.FAILED, reason=reason), frame.number)
             return status
         text = _read_limited(frame.staged)
-        self._view.statement = statement
+        self._view.statement, self._view.anew = statement, statement.number in self._fresh
         if text is None:
             path = os.path.join(stand.cwd, frame.target)
             change = FileChange(path=path, change=Change.FAILED, reason=f"more than {TEXT_LIMIT} bytes of text")
@@ -90,6 +95,7 @@ class Native:
                 frame.target,
                 cwd=stand.cwd,
                 text=text,
+                partial=frame.partial,
                 statement=statement.key,
                 umask=stand.umask,
                 destinations=self._view,

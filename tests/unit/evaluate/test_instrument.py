@@ -153,7 +153,10 @@ def test_a_logger_that_reads_its_input_stays_a_program():
     [
         ("{ echo a; hostname; } >/etc/b", [(Phase.WRITE, "{ echo a; hostname; } >/etc/b")]),
         ("for x in 1 2; do echo $x; done >>/etc/b", [(Phase.APPEND, "for x in 1 2; do echo $x; done >>/etc/b")]),
-        ("{ echo a; useradd x; } >>/etc/b", [(Phase.EXECUTE, "useradd x")]),
+        (
+            "{ echo a; useradd x; } >>/etc/b",
+            [(Phase.APPEND, "{ echo a; useradd x; } >>/etc/b"), (Phase.EXECUTE, "useradd x")],
+        ),
         ("{ echo a; useradd x; } >/var/log/b", [(Phase.EXECUTE, "useradd x")]),
         ("{ echo a; exit 1; } >/etc/b", []),
         ("gen() { lsblk; useradd x; }\ngen >/etc/b", []),
