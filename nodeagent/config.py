@@ -6,9 +6,9 @@ Every key but ``source.url`` has a default. An unknown key or a bad value raises
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from nodeagent.errors import InvalidConfiguration
 
@@ -65,6 +65,20 @@ class Password(_Table):
     file: AbsolutePath = Path("/run/nodeagent.password")  # root-only, on tmpfs
 
 
+class Jobs(_Table):
+    """How to find out whether somebody's job runs here; see docs/spec.md."""
+
+    probe: Literal["auto", "none", "command"] = "auto"
+    command: tuple[str, ...] = Field(default=(), strict=False)  # exit code 0: free, 1: busy, else: not known
+    timeout: float = Field(default=10, gt=0, le=60)  # seconds; then it is not known
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.probe == "command") != bool(self.command):
+            raise ValueError('probe = "command" and command = ["PROGRAM", "ARGUMENT"...] go together')
+        return self
+
+
 class Limits(_Table):
     """What a revision may not exceed; checked before anything on the node is touched."""
 
@@ -97,6 +111,7 @@ class Config(_Table):
     source: Source
     password: Password = Password()
     limits: Limits = Limits()
+    jobs: Jobs = Jobs()
     paths: Paths = Paths()
     ledger: Ledger = Ledger()
     ready: Ready = Ready()

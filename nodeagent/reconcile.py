@@ -17,6 +17,7 @@ from nodeagent import node
 from nodeagent.config import Config, FirstStart
 from nodeagent.errors import NodeagentError, TransientError
 from nodeagent.evaluate import policy
+from nodeagent.jobs.probe import Probe
 from nodeagent.ledger import database, destinations, statements, undo, watch
 from nodeagent.ledger.sources import Source
 from nodeagent.model import ApplyOutcome, Evaluation, Failure, Looked, Mode, Notice, PollOutcome, Reporter, Revision
@@ -39,6 +40,7 @@ _WARNING = 4  # syslog severity
 class Wishes:
     """What a command line asks for beyond what is due.
 
+    ``anytime``: run what is due beside a job, too.
     ``run_steps``: see :class:`nodeagent.evaluation.Job`. ``descendant``: a commit must descend from the one before.
     """
 
@@ -48,7 +50,7 @@ class Wishes:
     adopt: bool = False
     run_steps: bool = True
     descendant: bool = True
-    anytime: bool = False  # also what must not run beside a job
+    anytime: bool = False
 
 
 def poll(config: Config, current: str, stop: threading.Event, reporter: Reporter) -> PollOutcome:
@@ -101,8 +103,6 @@ def apply_directory(
             boot=now.boot,
             run_steps=wishes.run_steps,
         )
-        if wishes.anytime:
-            settings = replace(settings, busy=str)
         done = evaluate(job, connection=connection, source=source, settings=settings, reporter=reporter, stop=stop)
         source.settle(tree.of_directory(directory))
         return done
@@ -124,6 +124,7 @@ class _Cycle:
         self._connection = connection
         self._stop = stop
         self._reporter = reporter
+        self._busy = Probe(config.jobs)
 
     def run(self, commit: str, wishes: Wishes) -> ApplyOutcome:
         config, state = self._config, self._source.state()
@@ -167,8 +168,10 @@ class _Cycle:
             watch.write(self._config.paths.runtime, node.boot_id(), found.settled)
 
     def _decide(self, revision: Revision, drifted: int, wishes: Wishes) -> policy.Due | policy.NotDue:
+        state = self._source.state()
+        idle = state is not None and state.deferred and not self._busy()
         now = _situation(self._source, revision, drifted=drifted, wishes=wishes, first_start=self._config.first_start)
-        return policy.evaluation(now)
+        return policy.evaluation(replace(now, idle=idle))
 
     def _install(self, commit: str, *, descendant: bool) -> Revision:
         """Take a revision over from the fetch user's store into the checkout; believe only what hashes prove."""
@@ -216,6 +219,7 @@ class _Cycle:
             state=config.paths.state,
             runtime=config.paths.runtime,
             keep_bytes=config.ledger.keep_bytes,
+            busy=str if wishes.anytime else self._busy,
         )
         done = evaluate(
             job,

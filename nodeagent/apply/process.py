@@ -16,6 +16,7 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None, use_errno=True)
 _TICKS = os.sysconf("SC_CLK_TCK")
+_ANSWER_LIMIT = 64 * 1024  # bytes
 
 
 def adopt_orphans(enabled: bool) -> None:
@@ -223,6 +224,36 @@ def ask(argv: Sequence[str], *, time_limit: float) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return os.fsdecode(answer.stdout) if answer.returncode == 0 else None
+
+
+def question(argv: Sequence[str], *, environment: Mapping[str, str], time_limit: float) -> tuple[int | None, str]:
+    """Ask a program of somebody else's: its exit status, and what it printed on either output.
+
+    The status is None where it cannot be started (the text says why) or takes longer (seconds); then it is ended with
+    all that it started.
+    """
+    said = os.memfd_create("answer", os.MFD_CLOEXEC)  # no pipe: what it leaves running may hold that for ever
+    try:
+        asked = subprocess.Popen(
+            list(argv),
+            cwd="/",
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
+        )
+        try:
+            status: int | None = status_of(asked.wait(time_limit))
+        except subprocess.TimeoutExpired:
+            status = None
+            os.killpg(asked.pid, signal.SIGKILL)
+            asked.wait()
+        return status, os.pread(said, _ANSWER_LIMIT, 0).decode(errors="replace")
+    except OSError as error:
+        return None, error.strerror or str(error)
+    finally:
+        os.close(said)
 
 
 def leave_drain(output: int, tag: str) -> None:

@@ -9,9 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from nodeagent import node, reconcile
-from nodeagent.config import DEFAULT_FILE, Config, load
+from nodeagent.config import DEFAULT_FILE, Config, Jobs, load
 from nodeagent.errors import InvalidConfiguration, by_code
 from nodeagent.evaluation import Settings
+from nodeagent.jobs.probe import Probe
 from nodeagent.model import Change, Evaluation, Failure, Notice, PollOutcome, Reporter
 from nodeagent.report.journal import open_reporter
 from nodeagent.workers import worker
@@ -33,6 +34,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     apply.add_argument("--force", action="store_true", help="make every step due, as a new commit does")
     apply.add_argument("--retry", action="store_true", help="run the steps that are failed once more")
+    apply.add_argument("--anytime", action="store_true", help="do not wait for jobs: run what is due beside them")
     apply.add_argument("--state", type=Path, metavar="DIR", help="with --repo: where the ledger is kept")
     apply.add_argument("args", nargs="*", metavar="-- ARGS", help="with --repo: the arguments of post.sh")
     _add_report_options(apply)
@@ -59,7 +61,7 @@ def _add_report_options(parser: argparse.ArgumentParser) -> None:
 
 def _apply(args: argparse.Namespace) -> int:
     _demand_root()
-    wishes = reconcile.Wishes(requested=True, force=args.force, retry=args.retry)
+    wishes = reconcile.Wishes(requested=True, force=args.force, retry=args.retry, anytime=args.anytime)
     if args.repo is None:
         if args.args:
             raise InvalidConfiguration(
@@ -92,6 +94,7 @@ def _directory(args: argparse.Namespace, wishes: reconcile.Wishes) -> Evaluation
         evaluation_timeout=Config.model_fields["evaluation_timeout"].default,
         state=args.state.resolve() if args.state else paths.state,
         runtime=paths.runtime,
+        busy=str if wishes.anytime else Probe(Jobs()),
     )
     with on_signals() as stop:
         return reconcile.apply_directory(directory, settings, wishes, stop, open_reporter())

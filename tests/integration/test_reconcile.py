@@ -245,6 +245,50 @@ def test_a_tree_that_cannot_be_evaluated_touches_nothing_and_the_one_before_is_e
     assert (follower.root / "motd").read_text() == "mended\n"
 
 
+@pytest.fixture
+def job(follower):
+    """A file that stands for somebody's job."""
+    running = follower.site.directory / "job"
+    ask = f"if [ -e {running} ]; then echo job 17 runs; exit 1; fi"
+    follower.settings["jobs"] = {"probe": "command", "command": ["/bin/sh", "-c", ask]}
+    running.touch()
+    return running
+
+
+def test_what_a_job_holds_back_is_pending_and_runs_when_the_node_is_idle(follower, job):
+    follower.push("COPY files/motd $D/motd\ntouch $D/ran", **{"files/motd": "x"})
+    first = follower.cycle()
+    assert (follower.root / "motd").exists()
+    (pending,) = first.pending
+    assert pending.endswith("touch $D/ran: due (it has not run yet), but job 17 runs")
+    assert not follower.quiet()
+    still = follower.cycle()
+    assert (still.evaluation, still.pending) == (None, first.pending)
+    job.unlink()
+    idle = follower.cycle()
+    assert (idle.evaluation.scope, idle.evaluation.trigger) == (Scope.REPAIR, Trigger.IDLE)
+    assert (follower.root / "ran").exists()
+    assert idle.pending == ()
+    assert follower.cycle().evaluation is None
+    assert follower.quiet()
+
+
+def test_by_hand_a_job_can_be_overridden(follower, job):
+    follower.push("touch $D/ran")
+    assert follower.cycle(requested=True).evaluation.counts == {"deferred": 1}
+    assert follower.apply(requested=True, anytime=True).evaluation.counts == {"executed": 1}
+
+
+def test_a_failed_step_is_tried_again_in_the_following_cycles_while_it_may_be(follower):
+    follower.push("sh -c 'echo try >>$0; exit 3' $D/log # nodeagent: retry=1")
+    assert follower.cycle().failed_steps
+    assert not follower.quiet()
+    assert follower.cycle().evaluation.trigger is Trigger.RETRY
+    assert follower.cycle().evaluation is None
+    assert follower.quiet()
+    assert (follower.root / "log").read_text() == "try\ntry\n"
+
+
 def test_the_decrypted_key_lies_on_tmpfs_for_root_alone(follower):
     follower.push("true")
     follower.cycle()

@@ -179,13 +179,6 @@ def test_a_due_step_waits_while_a_job_runs_and_files_do_not(site, jobs):
     assert site.ran() == ["harmless", "restart"]
 
 
-def test_anytime_of_the_command_line_runs_what_a_job_would_hold_back(site, jobs):
-    jobs.runs = "job 17 runs here"
-    site.program(step("restart"))
-    site.apply(busy=jobs, anytime=True)
-    assert site.ran() == ["restart"]
-
-
 def test_nobody_is_asked_about_jobs_when_no_step_is_due_that_minds(site, jobs):
     site.program(step("harmless", "anytime") + step("plain"))
     site.apply(busy=jobs)

@@ -1,0 +1,1 @@
+"""Does somebody's job run on this node?"""
