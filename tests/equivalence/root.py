@@ -3,7 +3,7 @@
 import ctypes
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -53,6 +53,14 @@ class File:
     kind: Literal["file", "directory", "link"] = "file"
 
 
+PROGRAMS = {
+    **{f"/stubs/{name}".encode(): File(content=_STUB.encode(), mode=0o755) for name in STUBS},
+    b"/stubs/logger": File(content=_LOGGER.encode(), mode=0o755),
+    b"/stubs/ash": File(kind="link", content=b"/usr/bin/busybox"),
+}
+"""What stands first in PATH."""
+
+
 def mount(source: str, target: str, kind: str, flags: int = 0, data: str = "") -> None:
     words = [os.fsencode(word) for word in (source, target, kind)]
     if _libc.mount(*words, flags, os.fsencode(data)) != 0:
@@ -89,19 +97,17 @@ def make(root: str, files: Mapping[bytes, File]) -> None:
     mount("tmpfs", f"{root}/agent", "tmpfs", data="mode=0700")  # the agent's own; not part of the tree
     os.chroot(root)
     os.chdir("/")
-    programs = dict.fromkeys((f"/stubs/{name}" for name in STUBS), _STUB) | {"/stubs/logger": _LOGGER}
-    for path, text in programs.items():
-        put(path.encode(), File(content=text.encode(), mode=0o755))
-    os.symlink("/usr/bin/busybox", "/stubs/ash")
+    for program, file in PROGRAMS.items():
+        put(program, file)
     for name, text in _ETC.items():
         put(f"/etc/{name}".encode(), File(content=text.encode()))
     put(LOGGED.encode(), File())
-    for path in sorted(files):
-        put(os.path.join(REPOSITORY.encode(), path), files[path])
+    put_all(files)
     os.umask(0o022)
 
 
 def put(path: bytes, file: File) -> None:
+    """Place one thing, with an old time."""
     os.umask(0o022)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     match file.kind:
@@ -118,15 +124,21 @@ def put(path: bytes, file: File) -> None:
     os.utime(path, (_LONG_AGO, _LONG_AGO), follow_symlinks=False)
 
 
-def tree() -> Tree:
-    """Everything on the root's own file system."""
-    found: Tree = {}
-    device = os.lstat(b"/").st_dev
+def put_all(files: Mapping[bytes, File]) -> None:
+    """Place a repository and a starting tree; relative paths are the repository's."""
+    for path in sorted(files):
+        put(os.path.join(REPOSITORY.encode(), path), files[path])
 
-    def walk(directory: bytes) -> None:
+
+def tree(roots: Sequence[bytes] = (b"/",), leave: Set[bytes] = frozenset({b"/dev", b"/agent"})) -> Tree:
+    """Everything on the file systems of ``roots``, but for what is below ``leave``."""
+    found: Tree = {}
+
+    def walk(directory: bytes, device: int) -> None:
         for entry in os.scandir(directory):
             status = entry.stat(follow_symlinks=False)
-            if status.st_dev != device or entry.path in {b"/dev", b"/agent"}:
+            mounted = stat.S_ISDIR(status.st_mode) and status.st_dev != device  # an overlay's files have other devices
+            if mounted or entry.path in leave:
                 continue
             content = b""
             if stat.S_ISREG(status.st_mode):
@@ -136,7 +148,8 @@ def tree() -> Tree:
                 content = os.readlink(entry.path)
             found[entry.path] = (status.st_mode, status.st_uid, status.st_gid, content)
             if stat.S_ISDIR(status.st_mode):
-                walk(entry.path)
+                walk(entry.path, device)
 
-    walk(b"/")
+    for root in roots:
+        walk(root, os.lstat(root).st_dev)
     return found

@@ -21,7 +21,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, Literal, NoReturn
+from typing import IO, Literal, NoReturn
 
 from tests.equivalence.root import PROJECT, REPOSITORY, File, make, mount, tree
 from tests.equivalence.ways import Left, apply, end_the_rest, plain
@@ -59,8 +59,8 @@ class Sandboxes:
         """Run all orders at once, each in a root of its own; one :class:`Left` for each time."""
         assert self._server.stdin is not None
         assert self._server.stdout is not None
-        _send(self._server.stdin, list(orders))
-        found = _receive(self._server.stdout)
+        send(self._server.stdin, list(orders))
+        found = receive(self._server.stdout)
         if not isinstance(found, list):
             raise RuntimeError(f"the sandbox could not be made or read:\n{found}")
         return found
@@ -73,13 +73,13 @@ class Sandboxes:
         self._server.stdout.close()
 
 
-def _send(file: BinaryIO, value: object) -> None:
+def send(file: IO[bytes], value: object) -> None:
     data = pickle.dumps(value)
     file.write(struct.pack("!Q", len(data)) + data)
     file.flush()
 
 
-def _receive(file: BinaryIO) -> object:
+def receive(file: IO[bytes]) -> object:
     head = file.read(8)
     if len(head) < 8:
         raise EOFError
@@ -89,7 +89,7 @@ def _receive(file: BinaryIO) -> object:
 # --- the server ---------------------------------------------------------------------------------------------------
 
 
-def serve(requests: BinaryIO, answers: BinaryIO) -> None:
+def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
     """Answer lists of orders until the client closes its end."""
     _unshare(_CLONE_NEWNS)
     mount("none", "/", "", _MS_REC | _MS_PRIVATE)
@@ -98,11 +98,11 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
         _warm_up(Path(layer))
         while True:
             try:
-                orders = _receive(requests)
+                orders = receive(requests)
             except EOFError:
                 return
             assert isinstance(orders, list)
-            _send(answers, _all(orders, layer))
+            send(answers, _all(orders, layer))
     finally:
         shutil.rmtree(layer)
 
@@ -174,7 +174,7 @@ def _run(order: Order) -> Left:
         file.seek(0)
         data = file.read()
     left = pickle.loads(data) if data else "the runner was killed"
-    if isinstance(left, str):
+    if not isinstance(left, Left):
         raise RuntimeError(left)
     return replace(left, tree=tree())
 

@@ -55,6 +55,11 @@ def test_what_post_sh_mounts_is_mounted_for_the_whole_node() -> None:
 def test_what_a_postscript_left_running_outlives_the_agent() -> None:
     assert settings()["KillMode"] == "process"
     assert settings()["OOMPolicy"] == "continue"
+    assert settings()["TasksMax"] == "infinity"  # it counts as long as it runs, with all that it starts
+
+
+def test_a_postscript_s_keys_are_root_s() -> None:
+    assert settings()["KeyringMode"] == "shared"
 
 
 def test_the_user_that_fetches_is_made_without_a_shell(tmp_path: Path) -> None:
