@@ -3,7 +3,7 @@
 tree-sitter-bash accepts some texts with a wrong tree and without an error; they are put right here, or become
 :class:`Opaque`, which the rest of the stage leaves alone:
 
-* a redirection after a list or a pipeline belongs to its last command, not to the whole;
+* a redirection after a list, a pipeline or `!` belongs to its last command, not to the whole;
 * words after a redirection's target are arguments of the command;
 * assignments that end their line are no prefix of the command on the next line;
 * what follows a here-doc's operator on its line (``| tee x``, ``&& y``) hangs below the here-doc: opaque;
@@ -174,10 +174,10 @@ class _Reader:
             return _opaque(node, "heredoc", known=False)
         if body.type == "command":
             return self._command(body, redirects, outer=node)
-        if body.type in {"list", "pipeline"}:
+        if body.type in {"list", "pipeline", "negated_command"}:
             return self._last_redirected(self.node(body), redirects, node) or _opaque(node, "redirect", known=False)
         inner = self.node(body)
-        if isinstance(inner, Compound) and inner.kind != "negation":
+        if isinstance(inner, Compound):
             found: list[Redirect] = []
             extra = [word for redirect in redirects for word in self._redirect(redirect, found)]
             if not extra:
@@ -185,7 +185,7 @@ class _Reader:
                 return replace(inner, redirects=tuple(found), end=span["end"], whole_end=span["whole_end"])
         return _opaque(node, "redirect", known=isinstance(inner, Opaque) and inner.known)
 
-    def _last_redirected(self, inner: Node, redirects: list[Tree], outer: Tree) -> AndOr | Pipeline | Command | None:
+    def _last_redirected(self, inner: Node, redirects: list[Tree], outer: Tree) -> Node | None:
         """A list or pipeline whose last command has the redirections; None where that is no simple command."""
         match inner:
             case Command():
@@ -200,6 +200,12 @@ class _Reader:
                 if found is None:
                     return None
                 return Pipeline(parts=(*before, found), start=inner.start, end=found.end, line=inner.line)
+            case Compound(kind="negation", conditions=(Block(items=((last, _),)),)):
+                found = self._last_redirected(last, redirects, outer)
+                if found is None:
+                    return None
+                negated = (Block(items=((found, False),)),)
+                return replace(inner, conditions=negated, end=found.end, whole_end=found.whole_end)
             case _:
                 return None
 

@@ -37,6 +37,7 @@ class _Placed:
     chain: list[Content] = field(default_factory=list)
     created: bool = False
     changed: bool = False
+    diverged: bool = False  # the verbs wanted other things than the last time
     edited: bool = False  # by a step between two verbs
     stat: Stat | None = None
 
@@ -102,6 +103,7 @@ class View:
             return
         placed = self._placed.setdefault(path, _Placed(self.statement, phase))
         placed.statement, placed.phase = self.statement, phase
+        placed.diverged |= not self._same_link(path, wanted)
         placed.chain.append(wanted)
         placed.created |= change is Change.CREATED and self._past(path) is None
         placed.changed |= change in (Change.CREATED, Change.UPDATED)
@@ -266,9 +268,11 @@ class View:
         return _Past(row=Row(native or left_digest, left_digest, now), chain=chain)
 
     def _same_link(self, path: str, wanted: Content) -> bool:
-        past = self._past(path)
-        position = len(self._placed[path].chain) if path in self._placed else 0
-        return past is not None and position < len(past.chain) and past.chain[position] == wanted
+        past, placed = self._past(path), self._placed.get(path)
+        if past is None or (placed is not None and placed.diverged):
+            return False
+        position = len(placed.chain) if placed is not None else 0
+        return position < len(past.chain) and past.chain[position] == wanted
 
     def _keep_content(self, path: str, name: str) -> None:
         self._keep_in.mkdir(mode=0o700, exist_ok=True)

@@ -84,10 +84,14 @@ class Site:
         agent = os.fork()
         if agent == 0:
             os.setsid()
-            (self.top / "agent").write_text(str(os.getpid()))
-            self.apply()
-            os._exit(0)
+            try:
+                (self.top / "agent").write_text(str(os.getpid()))
+                self.apply()
+            finally:
+                os._exit(0)
         assert os.waitpid(agent, 0)[1] == signal.SIGKILL
+        with database.opened(self.state, wait=True, warn=print):
+            pass  # the kernel drops the lock with its last holder, which may be a fork on its way to exec
 
     def drifted(self) -> list[str]:
         """The destinations that a cycle would find drifted, below the tree."""

@@ -46,3 +46,108 @@ def test_a_text_that_was_cut_short_by_a_crash_is_whole_after_the_next_full_evalu
     assert (site.root / "f").read_text() == "head\ntail\n"
     site.apply(force=True)
     assert (site.root / "f").read_text() == "head\nran\ntail\n"
+
+
+def test_a_text_that_changes_takes_the_place_of_the_old_one(site):
+    (site.root / "f").write_text("first\n")
+    assert applied(site, "echo a >>$D/f\necho b >>$D/f") == "first\na\nb\n"
+    (site.root / "f").write_text("first\na\nb\nlast\n")
+    assert applied(site, "echo A >>$D/f\necho b >>$D/f") == "first\nA\nb\nlast\n"
+
+
+def test_a_statement_that_moves_or_changes_places_keeps_its_text(site):
+    assert applied(site, "echo a >>$D/f\necho b >>$D/f\necho c >>$D/f") == "a\nb\nc\n"
+    assert applied(site, "echo c >>$D/f\ntrue\necho a >>$D/f\necho b >>$D/f") == "a\nb\nc\n"
+    assert applied(site, "if true; then\n  echo b >>$D/f\nfi\necho a >>$D/f\necho c >>$D/f") == "a\nb\nc\n"
+
+
+def test_a_text_that_is_no_longer_wanted_stays_and_is_not_appended_again_when_it_comes_back(site):
+    assert applied(site, "echo a >>$D/f\necho b >>$D/f") == "a\nb\n"
+    assert applied(site, "echo b >>$D/f") == "a\nb\n"
+    assert applied(site, "echo a >>$D/f\necho b >>$D/f") == "a\nb\n"
+    assert applied(site, "echo b >>$D/f\ncat files/a >>$D/f") == "a\nb\n"
+
+
+@pytest.fixture(autouse=True)
+def files(site):
+    site.file("files/a", "a\n")
+
+
+def test_a_text_that_is_no_longer_wanted_makes_way_for_a_new_one(site):
+    assert applied(site, "echo a >>$D/f\necho b >>$D/f") == "a\nb\n"
+    assert applied(site, "echo c >>$D/f\necho b >>$D/f") == "c\nb\n"
+    assert applied(site, "echo b >>$D/f") == "c\nb\n"
+    assert applied(site, "echo b >>$D/f\necho d >>$D/f") == "d\nb\n"
+
+
+def test_a_text_that_goes_to_another_destination_is_appended_there(site):
+    applied(site, "echo a >>$D/f\necho b >>$D/f")
+    assert applied(site, "echo a >>$D/g\necho b >>$D/f", "g") == "a\n"
+    assert applied(site, "echo a >>$D/f\necho b >>$D/f") == "a\nb\n"
+
+
+@pytest.mark.parametrize(
+    ("there", "then"),
+    [
+        ("0\na\nb\n9\n", "0\na\nb\n9\n"),
+        ("a\nx\nb\n", "a\nx\nb\n"),
+        ("a\nb\nno end", "a\nb\nno end"),
+        ("b\na\n", "b\na\n"),
+        ("xa\nb\n", "xa\nb\na\n"),
+        ("", "a\nb\n"),
+        (None, "a\nb\n"),
+    ],
+)
+def test_what_others_write_around_the_texts_stays(site, there, then):
+    program = "echo a >>$D/f\necho b >>$D/f"
+    applied(site, program)
+    (site.root / "f").unlink()
+    if there is not None:
+        (site.root / "f").write_text(there)
+    for _ in range(2):
+        assert applied(site, program) == then
+
+
+def test_a_text_in_a_file_without_a_last_newline_continues_its_line_once(site):
+    program = "echo a >>$D/f\nprintf 'b' >>$D/f\necho c >>$D/f"
+    (site.root / "f").write_text("no end")
+    for _ in range(2):
+        assert applied(site, program) == "no enda\nbc\n"
+    with (site.root / "f").open("a") as file:
+        file.write("other")
+    for _ in range(2):
+        assert applied(site, program) == "no enda\nbc\nother"
+
+
+def test_a_destination_that_was_replaced_by_a_link_gets_the_text_behind_it(site):
+    applied(site, "echo a >>$D/f")
+    (site.root / "real").write_text("text\n")
+    (site.root / "f").unlink()
+    (site.root / "f").symlink_to("real")
+    for _ in range(2):
+        assert applied(site, "echo a >>$D/f", "real") == "text\na\n"
+    assert (site.root / "f").is_symlink()
+
+
+def test_the_same_text_stands_as_often_as_it_is_wanted(site):
+    program = "echo a >>$D/f\necho a >>$D/f\nfor i in 1 2; do echo a >>$D/f; done\ncat <<E >>$D/f\na\nE"
+    for _ in range(2):
+        assert applied(site, program) == "a\n" * 5
+    assert applied(site, program + "\necho a | tee -a $D/f >/dev/null\n{ echo a; } >>$D/f") == "a\n" * 6
+    assert applied(site, f"say() {{ echo a; }}\n{program}\nsay >>$D/f\nsay >>$D/f") == "a\n" * 7
+
+
+def test_every_form_appends_once(site):
+    program = (
+        'say() { echo $1; }\nv=x\nsay f1 >>$D/f\ncat <<E >>$D/f\nh $v\nE\necho t | tee -a "$D/f" >/dev/null\n'
+        "{ echo g; printf 'p\\n'; } >>$D/f\nfor i in 1 2; do echo l$i >>$D/f; done\n(cd /; echo s >>$D/f)\n"
+        "if ! echo n >>$D/f; then :; fi\nprintf '%s\\n' m >>$D/f || exit 1"
+    )
+    for _ in range(2):
+        assert applied(site, program) == "f1\nh x\nt\ng\np\nl1\nl2\ns\nn\nm\n"
+    assert site.apply(force=True).counts.get("updated") is None
+
+
+def test_a_second_equal_text_is_appended_although_its_place_in_the_chain_had_the_same_text(site):
+    assert applied(site, "echo b >>$D/f\necho a >>$D/f") == "b\na\n"
+    assert applied(site, "echo a >>$D/f\necho a >>$D/f\necho b >>$D/f") == "b\na\na\n"
