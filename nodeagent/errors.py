@@ -24,6 +24,8 @@
     │   ├── AnnotationInvalid          a comment "# nodeagent:" cannot be followed
     │   ├── FetchUserMissing           the user that fetches does not exist
     │   └── LedgerUnavailable          there is no ledger, or this user may not read it
+    │   ├── SandboxUnavailable         this node's kernel refuses what a plan is made in
+    │   └── PlanBrokenOff              post.sh did inside what would have harmed the node, and was ended
     └── NotNow                         locked or suspended: exit code 75
 
 Anything else that is raised is a bug and keeps its traceback. ``code`` is stable: it is the ``reason`` of a
@@ -126,6 +128,14 @@ class FetchUserMissing(StalledError):
 
 class LedgerUnavailable(StalledError):
     code = "LedgerUnavailable"
+
+
+class SandboxUnavailable(StalledError):
+    code = "SandboxUnavailable"
+
+
+class PlanBrokenOff(StalledError):
+    code = "PlanBrokenOff"
 
 
 class NotNow(NodeagentError):

@@ -275,7 +275,65 @@ class Looked:
     quiet: bool
 
 
-Event = EvaluationStarted | StepStarted | StepOutput | StepLogged | StepEnded | EvaluationEnded | Notice | Looked
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedChange:
+    """What an apply would do to one destination, all verbs on it taken together; the place is the last one's.
+
+    ``detail`` names mode and owner where they change; ``diff`` is a unified diff, ``hidden`` why there is none.
+    """
+
+    path: str
+    change: Change
+    file: str
+    line: int
+    phase: Phase
+    reason: str = ""
+    detail: str = ""
+    diff: str = ""
+    hidden: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedStep:
+    """An EXECUTE step that an apply would reach. ``exit_status`` is that of a rehearsal, else None."""
+
+    file: str
+    line: int
+    command: str
+    would_run: bool
+    reason: str
+    exit_status: int | None = None
+
+
+class Difference(enum.StrEnum):
+    """How a path of a rehearsed tree differs from the node's."""
+
+    NEW = "new"
+    CHANGED = "changed"
+    REMOVED = "removed"
+    ATTRIBUTES = "attributes"  # only mode or owner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreeChange:
+    path: str
+    difference: Difference
+    detail: str = ""
+
+
+Event = (
+    EvaluationStarted
+    | StepStarted
+    | StepOutput
+    | StepLogged
+    | StepEnded
+    | EvaluationEnded
+    | Notice
+    | Looked
+    | PlannedChange
+    | PlannedStep
+    | TreeChange
+)
 
 EVENT_TYPES: tuple[type[Event], ...] = (
     EvaluationStarted,
@@ -286,6 +344,9 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     EvaluationEnded,
     Notice,
     Looked,
+    PlannedChange,
+    PlannedStep,
+    TreeChange,
 )
 
 
@@ -346,6 +407,20 @@ class ApplyOutcome:
     destinations: int = 0
     drifted: int = 0
     failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanOutcome:
+    """What a plan came to; its changes and steps were reported.
+
+    ``exit_status`` is post.sh's (None: it would not run), ``finished`` whether it came to its end. ``limits``: what
+    inside was not as it is on the node.
+    """
+
+    revision: str
+    exit_status: int | None
+    finished: bool
+    limits: Sequence[str] = ()
 
 
 class ConditionType(enum.StrEnum):

@@ -8,7 +8,7 @@ import contextlib
 import functools
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -61,17 +61,25 @@ def poll(config: Config, current: str, stop: threading.Event, reporter: Reporter
 
 
 def apply_cycle(
-    config: Config, commit: str, stop: threading.Event, reporter: Reporter, wishes: Wishes | None = None
+    config: Config,
+    commit: str,
+    stop: threading.Event,
+    reporter: Reporter,
+    wishes: Wishes | None = None,
+    *,
+    busy: Callable[[], str] | None = None,
 ) -> ApplyOutcome:
     """Bring the node to the commit, or, without one, back to what it was given last.
 
     The commit is one that the fetch worker's store holds. A revision that is refused is in the outcome's ``failure``,
-    and the one before is still enforced.
+    and the one before is still enforced. ``busy`` stands in for the probe where the node's processes cannot be seen.
     """
     wishes = wishes or Wishes()
+    busy = busy or Probe(config.jobs)
     try:
         with _ledger(config.paths.state, reporter) as connection:
-            return _Cycle(config, Source(connection, config.source.url), connection, stop, reporter).run(commit, wishes)
+            source = Source(connection, config.source.url)
+            return _Cycle(config, source, connection, stop, reporter, busy=busy).run(commit, wishes)
     except NodeagentError as error:
         return ApplyOutcome(mode=Mode.APPLYING, attempted="", applied="", ready=False, failure=_failure(error))
 
@@ -118,13 +126,15 @@ class _Cycle:
         connection: database.Connection,
         stop: threading.Event,
         reporter: Reporter,
+        *,
+        busy: Callable[[], str],
     ) -> None:
         self._config = config
         self._source = source
         self._connection = connection
         self._stop = stop
         self._reporter = reporter
-        self._busy = Probe(config.jobs)
+        self._busy = busy
 
     def run(self, commit: str, wishes: Wishes) -> ApplyOutcome:
         config, state = self._config, self._source.state()

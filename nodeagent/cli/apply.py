@@ -1,24 +1,20 @@
 """``nodeagent apply``: evaluate now. ``nodeagent adopt``: take what is there as done."""
 
 import argparse
-import functools
 import json
 import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from nodeagent import node, reconcile
-from nodeagent.config import DEFAULT_FILE, Config, Jobs, load
+from nodeagent import reconcile
+from nodeagent.cli import subject
+from nodeagent.config import DEFAULT_FILE, load
 from nodeagent.errors import InvalidConfiguration, by_code
-from nodeagent.evaluation import Settings
-from nodeagent.jobs.probe import Probe
-from nodeagent.model import Change, Evaluation, Failure, Notice, PollOutcome, Reporter
+from nodeagent.model import Change, Evaluation
 from nodeagent.report.journal import open_reporter
-from nodeagent.workers import worker
-from nodeagent.workers.stop import Stop, on_signals
+from nodeagent.workers.stop import on_signals
 
-_WARNING = 4  # syslog severity
 _CHANGED, _FAILED = 2, 4  # exit codes, added up
 
 
@@ -63,10 +59,7 @@ def _apply(args: argparse.Namespace) -> int:
     _demand_root()
     wishes = reconcile.Wishes(requested=True, force=args.force, retry=args.retry, anytime=args.anytime)
     if args.repo is None:
-        if args.args:
-            raise InvalidConfiguration(
-                "arguments of post.sh go with --repo; of the daemon they are args in the configuration"
-            )
+        subject.demand_no_args(args)
         return _configured(args, wishes)
     return _tell(_directory(args, wishes), args)
 
@@ -82,20 +75,7 @@ def _demand_root() -> None:
 
 
 def _directory(args: argparse.Namespace, wishes: reconcile.Wishes) -> Evaluation:
-    directory = args.repo.resolve()
-    if not directory.is_dir():
-        raise InvalidConfiguration(f"--repo {args.repo}: no such directory")
-    paths = Config.model_fields["paths"].default
-    step_timeout = Config.model_fields["step_timeout"].default
-    settings = Settings(
-        args=args.args,
-        environment=node.inherited_environment(),
-        step_timeout=step_timeout,
-        evaluation_timeout=Config.model_fields["evaluation_timeout"].default,
-        state=args.state.resolve() if args.state else paths.state,
-        runtime=paths.runtime,
-        busy=str if wishes.anytime else Probe(Jobs()),
-    )
+    directory, settings = subject.directory(args, anytime=wishes.anytime)
     with on_signals() as stop:
         return reconcile.apply_directory(directory, settings, wishes, stop, open_reporter())
 
@@ -104,30 +84,13 @@ def _configured(args: argparse.Namespace, wishes: reconcile.Wishes) -> int:
     config = load(args.config)
     reporter = open_reporter()
     with on_signals() as stop:
-        commit = _newest(config, reporter)
+        commit = subject.newest(config, reporter)
         outcome = reconcile.apply_cycle(config, commit, stop, reporter, wishes)
     if outcome.failure is not None and outcome.evaluation is None:
         raise by_code(outcome.failure.code, outcome.failure.message)
     if outcome.evaluation is None:
         raise InvalidConfiguration("there is nothing to apply yet: no revision was ever fetched")
     return _tell(outcome.evaluation, args)
-
-
-def _newest(config: Config, reporter: Reporter) -> str:
-    """The newest commit; empty, with a warning, when the server cannot be asked: then the last one is enforced."""
-    job = functools.partial(_poll, config)
-    found = worker.run("fetch", job, reporter, time_limit=config.source.fetch_limit)
-    failure = found.failure if isinstance(found, PollOutcome) else found
-    if isinstance(failure, Failure):
-        if not failure.transient:
-            raise by_code(failure.code, failure.message)
-        reporter.report(Notice(priority=_WARNING, code=failure.code, text=failure.message))
-    return found.commit if isinstance(found, PollOutcome) else ""
-
-
-def _poll(config: Config, reporter: Reporter, stop: Stop) -> PollOutcome:
-    stop.set()  # one attempt: who waits at a terminal is told at once
-    return reconcile.poll(config, "", stop, reporter)
 
 
 def _tell(done: Evaluation, args: argparse.Namespace) -> int:

@@ -13,6 +13,7 @@ _MODULES = {
     "run": "run",
     "apply": "apply",
     "adopt": "apply",
+    "plan": "plan",
     "status": "status",
     "history": "history",
     "why": "why",

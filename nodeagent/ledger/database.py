@@ -32,7 +32,7 @@ def opened(directory: Path, *, wait: bool, warn: Callable[[str], None]) -> Itera
         NotNow: another process holds the ledger.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _locked(directory / "lock", wait=wait):
+    with locked(directory / "lock", wait=wait):
         connection = _connect(directory / "ledger.db", warn)
         try:
             yield connection
@@ -73,7 +73,7 @@ def readable(directory: Path) -> Iterator[sqlite3.Connection]:
 
 
 @contextlib.contextmanager
-def _locked(path: Path, *, wait: bool) -> Iterator[None]:
+def locked(path: Path, *, wait: bool) -> Iterator[None]:
     """The kernel drops the lock when its holder ends, however it ends: there is no stale lock."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

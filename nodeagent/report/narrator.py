@@ -13,11 +13,14 @@ from nodeagent.model import (
     Looked,
     Notice,
     Phase,
+    PlannedChange,
+    PlannedStep,
     Step,
     StepEnded,
     StepLogged,
     StepOutput,
     StepStarted,
+    TreeChange,
 )
 from nodeagent.report import catalogue
 
@@ -66,8 +69,10 @@ class Narrator:
                 yield from self._step_ended(event)
             case Notice():
                 yield self._notice(event)
-            case Looked():
-                pass  # for the daemon alone
+            case PlannedChange() | PlannedStep():
+                yield from self._planned(event)
+            case Looked() | TreeChange():
+                pass  # for the daemon, and for the command line
             case _:
                 assert_never(event)
 
@@ -145,6 +150,20 @@ class Narrator:
                 fields["EXIT_STATUS"] = str(event.exit_status)
                 fields["DURATION_USEC"] = str(event.duration_usec)
             yield replace(entry, fields=fields)
+
+    def _planned(self, event: PlannedChange | PlannedStep) -> Iterator[Entry]:
+        """What an observing daemon says; a destination or step that nothing would happen to is not worth a line."""
+        place = f"{event.file}:{event.line}"
+        fields = {"NODEAGENT_FILE": event.file, "NODEAGENT_LINE": str(event.line)}
+        if isinstance(event, PlannedStep):
+            text, news = f"{event.command}: would run", event.would_run
+            fields["NODEAGENT_PHASE"] = Phase.EXECUTE
+        else:
+            text, news = f"{event.path}: would be {event.change}", event.change is not Change.UNCHANGED
+            fields |= {"NODEAGENT_PHASE": event.phase, "NODEAGENT_CHANGE": event.change, "NODEAGENT_PATH": event.path}
+        if news:
+            message = f"{text} ({place}{f': {event.reason}' if event.reason else ''})"
+            yield Entry(identifier=AGENT, priority=INFO, message=message, message_id=catalogue.PLANNED, fields=fields)
 
     def _lines(self, identifier: str, priority: int, text: str, number: int) -> Iterator[Entry]:
         fields = self._steps.get(number, self._evaluation)

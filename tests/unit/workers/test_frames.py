@@ -10,6 +10,7 @@ from nodeagent.model import (
     EVENT_TYPES,
     ApplyOutcome,
     Change,
+    Difference,
     Evaluation,
     Failure,
     FileChange,
@@ -129,6 +130,9 @@ def test_every_event_can_cross() -> None:
         Scope: Scope.FULL,
         Trigger: Trigger.BOOT,
         Step: STEP,
+        Change: Change.CREATED,
+        Phase: Phase.COPY,
+        Difference: Difference.NEW,
     }
     for kind in EVENT_TYPES:
         fields = {f.name: samples.get(f.type, {}) for f in dataclasses.fields(kind)}

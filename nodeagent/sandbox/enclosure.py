@@ -1,0 +1,114 @@
+"""Do a job inside: a process of one's own forks the first process of a sandbox, hears it, and sees what it left."""
+
+import functools
+import os
+import selectors
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nodeagent.errors import PlanBrokenOff, SandboxUnavailable, by_code
+from nodeagent.model import Failure, Reporter
+from nodeagent.sandbox import crowd, kernel, root
+from nodeagent.sandbox.kernel import Mount, Namespace
+from nodeagent.sandbox.root import Root
+from nodeagent.workers import worker
+from nodeagent.workers.stop import Stop
+from nodeagent.workers.worker import Job, Worker
+
+MEMORY = "25%"
+"""Of the node's memory, what may be written inside; as tmpfs(5) takes it."""
+_TICK = 0.1  # seconds between two counts of the processes
+_ALL = Namespace.MOUNT | Namespace.PID | Namespace.IPC | Namespace.UTS | Namespace.NETWORK
+_FIRST_TO_GO = 1000  # of oom_score_adj: rather the plan ends than a job of the node's
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enclosed:
+    """What the job returned, and the root that it left, to be looked at by this process alone."""
+
+    outcome: object
+    root: Root
+
+
+def run(
+    job: Job,
+    *,
+    prepare: Callable[[Path], Mapping[Path, Path]],
+    needed: Sequence[Path],
+    reporter: Reporter,
+    stop: Stop,
+    time_limit: float,
+) -> Enclosed:
+    """Do a job inside; this process, a worker of its own, leaves the node's namespaces for good.
+
+    Args:
+        job: done by the first process inside, with the root as its ``/``. All that it started ends with it.
+        prepare: fills directories below the path that it is given, and says for which ones of the node they stand.
+        needed: what must be seen inside at its own place.
+        reporter: hears what the job reports.
+        stop: ends the job.
+        time_limit: seconds.
+
+    Raises:
+        SandboxUnavailable: the kernel refuses a namespace or a mount.
+        PlanBrokenOff: too many processes.
+        NodeagentError: what the job raised, or WorkerFailed for one that came to no end of its own.
+    """
+    with crowd.limited():
+        try:
+            built = _build(prepare, needed)
+        except OSError as error:
+            raise SandboxUnavailable(
+                f"a plan cannot be made on this node: {error.filename or 'its sandbox'}: {error.strerror}: it needs "
+                "root, namespaces and overlayfs (modprobe overlay)"
+            ) from error
+        first = worker.start("sandbox", functools.partial(_inside, built, job), time_limit=time_limit)
+        _attend(first, reporter, stop)
+    match first.outcome:
+        case Failure() as failure:
+            raise by_code(failure.code, failure.message)
+        case outcome:
+            return Enclosed(outcome=outcome, root=built)
+
+
+def _build(prepare: Callable[[Path], Mapping[Path, Path]], needed: Sequence[Path]) -> Root:
+    sockets = root.bound_sockets()
+    kernel.unshare(_ALL)
+    kernel.mount("none", "/", "", Mount.REC | Mount.PRIVATE)
+    kernel.raise_loopback()
+    os.umask(0o022)
+    return root.build(needed, prepare(root.mount_memory(MEMORY)), sockets)
+
+
+def _inside(built: Root, job: Job, reporter: Reporter, stop: Stop) -> object:
+    # The kernel lets no process inside send its first one a signal that has no handler.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    Path("/proc/self/oom_score_adj").write_text(str(_FIRST_TO_GO))
+    root.enter(built)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nothing, descriptor)
+    os.close(nothing)
+    kernel.drop_privileges()
+    return job(reporter, stop)
+
+
+def _attend(first: Worker, reporter: Reporter, stop: Stop) -> None:
+    """Hear the first process to its end; end it when it is time, or when it has too many others."""
+    crowded = False
+    with selectors.DefaultSelector() as selector:
+        selector.register(first, selectors.EVENT_READ)
+        while not first.done:
+            selector.select(_TICK)
+            if stop.is_set() or crowded:
+                first.stop(0)
+            if time.monotonic() >= first.deadline:
+                first.expire()
+            for event in first.advance():
+                reporter.report(event)
+            crowded |= crowd.count(first.pid) >= crowd.LIMIT
+    if crowded:
+        raise PlanBrokenOff(f"post.sh had {crowd.LIMIT} processes at once: ended; is something started without end?")

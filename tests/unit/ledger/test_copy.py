@@ -1,0 +1,52 @@
+import os
+
+import pytest
+
+from nodeagent.errors import NotNow
+from nodeagent.ledger import copy, database
+
+
+def open_ledger(directory):
+    return database.opened(directory, wait=False, warn=print)
+
+
+def test_where_nothing_was_ever_applied_nothing_is_made(tmp_path):
+    taken = copy.take(tmp_path / "state", tmp_path / "copy")
+    copy.demand_current(tmp_path / "state", taken)
+    assert sorted(os.listdir(tmp_path)) == ["copy"]
+
+
+def test_the_copy_holds_the_ledger_and_the_state_stays_as_it_is(tmp_path):
+    with open_ledger(tmp_path / "state") as connection:
+        connection.execute(
+            "INSERT INTO evaluation (source, revision, scope, trigger, began) VALUES (1, 'r', '', '', 0)"
+        )
+    (tmp_path / "state/kept").mkdir()
+    before = {name: os.stat(tmp_path / "state" / name).st_mtime_ns for name in os.listdir(tmp_path / "state")}
+    taken = copy.take(tmp_path / "state", tmp_path / "copy")
+    assert {name: os.stat(tmp_path / "state" / name).st_mtime_ns for name in os.listdir(tmp_path / "state")} == before
+    with open_ledger(tmp_path / "copy") as connection:
+        assert connection.execute("SELECT revision FROM evaluation").fetchone() == ("r",)
+    copy.demand_current(tmp_path / "state", taken)
+
+
+def test_what_was_applied_meanwhile_is_noticed(tmp_path):
+    with open_ledger(tmp_path / "state"):
+        pass
+    taken = copy.take(tmp_path / "state", tmp_path / "copy")
+    (tmp_path / "state/checkout.json").write_text("{}")
+    with pytest.raises(NotNow, match="make it again"):
+        copy.demand_current(tmp_path / "state", taken)
+
+
+def test_a_first_apply_meanwhile_is_noticed(tmp_path):
+    taken = copy.take(tmp_path / "state", tmp_path / "copy")
+    with open_ledger(tmp_path / "state"):
+        pass
+    with pytest.raises(NotNow):
+        copy.demand_current(tmp_path / "state", taken)
+
+
+def test_while_another_agent_applies_no_copy_is_taken(tmp_path):
+    with open_ledger(tmp_path / "state"), pytest.raises(NotNow):
+        copy.take(tmp_path / "state", tmp_path / "copy")
