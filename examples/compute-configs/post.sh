@@ -30,7 +30,7 @@ COPY ./sssd/sssd.conf /etc/sssd/sssd.conf
 chmod 600 /etc/sssd/sssd.conf
 
 COPY ./ssh/ /etc/ssh/
-systemctl restart ssh
+systemctl restart ssh   # nodeagent: on=/etc/ssh
 
 COPY ./munge/munge.key /etc/munge/munge.key
 chmod 400 /etc/munge/munge.key

@@ -167,3 +167,26 @@ def test_nothing_is_ended_while_the_agent_lives(tmp_path):
 def test_a_damaged_note_ends_nothing(tmp_path, text):
     (tmp_path / "step").write_text(text)
     assert process.StepMark(tmp_path).end_leftovers() == 0
+
+
+@pytest.mark.parametrize(
+    ("argv", "status", "said"),
+    [
+        (["sh", "-c", "echo out; echo err >&2; exit 3"], 3, "out\nerr\n"),
+        (["sh", "-c", "kill -9 $$"], 137, ""),
+        (["sh", "-c", "sleep 1 & echo done"], 0, "done\n"),
+        (["/nothing/there"], None, "No such file or directory"),
+    ],
+)
+def test_a_question_has_a_status_and_what_was_said(argv, status, said):
+    assert process.question(argv, environment={"PATH": os.defpath}, time_limit=30) == (status, said)
+
+
+def test_a_question_without_an_answer_is_ended_with_all_that_it_started(tmp_path):
+    argv = ["sh", "-c", f"sleep 600 & echo $! >{tmp_path}/pid; wait"]
+    status, _ = process.question(argv, environment={"PATH": os.defpath}, time_limit=0.5)
+    assert status is None
+    child = int((tmp_path / "pid").read_text())
+    deadline = time.monotonic() + 20
+    while runs(child):
+        assert time.monotonic() < deadline

@@ -553,3 +553,15 @@ def test_any_tree_follows_any_other(tmp_path_factory, sequence):
         install(checkout, tree)
         assert found(place / "configs") == tree
         assert checkout.intact(manifest_of(tree).tree)
+
+
+def test_a_revision_can_be_read_before_it_is_installed(tmp_path):
+    checkout = Checkout(tmp_path / "configs", tmp_path / "state")
+    install(checkout, BASE)
+    tree = {**BASE, "post.sh": "lib/entry", "lib/entry": b"#!/bin/sh\nnew\n", "loop": "loop", "out": "/etc/passwd"}
+    manifest = manifest_of(tree)
+    with checkout.staging() as staging:
+        (staging / item(tree["lib/entry"]).oid).write_bytes(tree["lib/entry"])
+        assert checkout.read(manifest, staging, "post.sh") == b"#!/bin/sh\nnew\n"
+        assert checkout.read(manifest, staging, "files/motd") == b"welcome"
+        assert [checkout.read(manifest, staging, name) for name in ("loop", "out", "missing")] == [None] * 3
