@@ -1,25 +1,22 @@
 """One evaluation of one tree: from post.sh's text to the record of how every step came out."""
 
 import contextlib
-import hashlib
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from nodeagent.apply import process
-from nodeagent.apply.rsync import parse as parse_flags
-from nodeagent.errors import PostScriptMissing
 from nodeagent.evaluate import shell
-from nodeagent.evaluate.annotations import annotated
-from nodeagent.evaluate.grammar import parse
-from nodeagent.evaluate.instrument import Instrumented, instrument
 from nodeagent.evaluate.interpreter import Interpreter, interpreter
 from nodeagent.evaluate.pipes import Pipes, at_end
 from nodeagent.evaluate.policy import Due
-from nodeagent.evaluate.stand_in import Back, in_place_of, restore_original, with_prelude
+from nodeagent.evaluate.sourcing import Note, Sourcing
+from nodeagent.evaluate.stand import Stand
+from nodeagent.evaluate.stand_in import restore_original
+from nodeagent.evaluate.statements import Instrumented
 from nodeagent.ledger import statements, undo
 from nodeagent.ledger.database import Connection
 from nodeagent.ledger.sources import Source
@@ -28,21 +25,13 @@ from nodeagent.model import (
     Evaluation,
     EvaluationEnded,
     EvaluationStarted,
-    Notice,
-    Phase,
     Reporter,
     Revision,
     Scope,
-    Statement,
 )
+from nodeagent.program import ENTRY, prepare, program_text
 from nodeagent.steps.due import Judge
 from nodeagent.steps.engine import Steps
-
-__all__ = ["ENTRY", "Job", "Settings", "evaluate", "restore_original"]
-
-ENTRY = "post.sh"
-_NOTICE, _WARNING = 5, 4  # syslog severities
-_NO_SHELL = "its first line names no shell"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +66,12 @@ class Job:
     run_steps: bool = True
 
 
+def restore(directory: Path, state: Path) -> None:
+    """Bring back the texts of the repository that a killed agent has left replaced."""
+    restore_original(directory / ENTRY)
+    Note(state).restore()
+
+
 def evaluate(
     job: Job,
     *,
@@ -92,15 +87,14 @@ def evaluate(
         PostScriptMissing: the tree has no post.sh.
         AnnotationInvalid: an annotation in it cannot be followed.
     """
-    script = job.directory / ENTRY
-    restore_original(script)
+    restore(job.directory, settings.state)
     mark = process.StepMark(settings.runtime)
     mark.end_leftovers()
-    text = _read(script)
+    text = program_text(job.directory)
     by = interpreter(text)
     began = time.monotonic()
     with Pipes.open(settings.runtime) as pipes:
-        program = _annotated(_program(script, text, by, pipes, reporter), text)
+        program = prepare(job.directory, text, by, pipes, reporter)
         number = source.begin(job.revision, boot=job.boot, scope=job.due.scope, trigger=job.due.trigger)
         undo.resume(connection, source.id)
         statements.remember(connection, source.id, number, program.statements)
@@ -115,6 +109,7 @@ def evaluate(
             keep_in=settings.state / "kept",
             keep_bytes=settings.keep_bytes,
         )
+        sourcing = _sourcing(job, program, settings)
         steps = Steps(
             program=program,
             source=source,
@@ -127,10 +122,9 @@ def evaluate(
             staging=pipes.directory,
             mark=mark,
             step_timeout=settings.step_timeout,
+            holds=sourcing.holds,
         )
-        ended = _run(
-            job, script, by, program=program, pipes=pipes, steps=steps, mark=mark, settings=settings, stop=stop
-        )
+        ended = _run(job, by, program, pipes, sourcing=sourcing, steps=steps, mark=mark, settings=settings, stop=stop)
         steps.shell_ended(
             ended.exit_status, stopped=ended.end is shell.End.STOPPED, expired=ended.end is shell.End.EXPIRED
         )
@@ -139,75 +133,13 @@ def evaluate(
     return _record(job, source, steps, ended, number=number, reporter=reporter, duration_usec=duration_usec)
 
 
-def check(read: Callable[[str], bytes | None]) -> None:
-    """Refuse a tree that could not be evaluated, before it takes the place of the one that is in force.
-
-    Args:
-        read: gives a file of the tree, or None if there is none at the path.
-
-    Raises:
-        PostScriptMissing: the tree has no post.sh.
-        AnnotationInvalid: an annotation in it cannot be followed.
-    """
-    text = read(ENTRY)
-    if text is None:
-        raise _missing(ENTRY)
-    program = Instrumented(text=text, whole=_NO_SHELL)
-    if interpreter(text).native:
-        program = instrument(parse(text), ENTRY, lambda flags: parse_flags(flags) is not None)
-    _annotated(_as_one_step(text, program.whole) if program.whole else program, text)
-
-
-def _read(script: Path) -> bytes:
-    try:
-        return script.read_bytes()
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise _missing(str(script)) from error
-
-
-def _missing(where: str) -> PostScriptMissing:
-    return PostScriptMissing(
-        f"{where}: the repository has no {ENTRY} at its top: it is the entry point; add it and push"
-    )
-
-
-def _annotated(program: Instrumented, text: bytes) -> Instrumented:
-    """With what the comments of its text say of its steps."""
-    if b"nodeagent:" not in text:
-        return program
-    return replace(program, statements=annotated(parse(text), ENTRY, program.statements, whole=program.whole))
-
-
-def _as_one_step(text: bytes, reason: str) -> Instrumented:
-    key = hashlib.sha256(b"whole\0" + text).hexdigest()[:32]
-    statement = Statement(number=0, key=key, file=ENTRY, line=1, phase=Phase.EXECUTE, text=f"./{ENTRY}")
-    return Instrumented(text=text, statements=(statement,), whole=reason)
-
-
-def _program(script: Path, text: bytes, by: Interpreter, pipes: Pipes, reporter: Reporter) -> Instrumented:
-    """The instrumented program, or the program as one step where it is not understood, and a word about it."""
-    program = Instrumented(text=text, whole=_NO_SHELL)
-    if by.native and not os.access(script.parent, os.W_OK):
-        program = replace(program, whole=f"{script.parent} is read-only, and nothing can take its place for a moment")
-    elif by.native:
-        program = instrument(parse(text), ENTRY, lambda flags: parse_flags(flags) is not None)
-    if not program.whole:
-        candidate = pipes.directory / "candidate"
-        candidate.write_bytes(with_prelude(program.text, pipes.prelude()))
-        if process.check_syntax(by.argv, str(candidate)):
-            return replace(program, text=candidate.read_bytes())
-        program = replace(program, whole=f"{by.argv[0]} -n refuses it")
-    reporter.report(Notice(priority=_NOTICE, text=f"{ENTRY} is run whole, as one step: {program.whole}", path=ENTRY))
-    return _as_one_step(text, program.whole)
-
-
 def _run(
     job: Job,
-    script: Path,
     by: Interpreter,
-    *,
     program: Instrumented,
     pipes: Pipes,
+    *,
+    sourcing: Sourcing,
     steps: Steps,
     mark: process.StepMark,
     settings: Settings,
@@ -216,8 +148,9 @@ def _run(
     status = steps.begin_whole() if program.whole else None
     if status is not None:
         return shell.Ended(exit_status=status, end=shell.End.EXITED)
-    argv = [*by.argv, str(script), *settings.args]
-    with _output() as (output, written), _replaced(script, program) as original_back, _orphans_adopted():
+    argv = [*by.argv, str(job.directory / ENTRY), *settings.args]
+    files = contextlib.nullcontext() if program.whole else sourcing
+    with _output() as (output, written), files, _orphans_adopted():
         running = process.Process.start(argv, cwd=str(job.directory), environment=settings.environment, output=written)
         os.close(written)
         mark.group = running.pid
@@ -226,7 +159,7 @@ def _run(
             handler=steps,
             output=output,
             pipes=None if program.whole else pipes,
-            hello=original_back,
+            files=sourcing.request,
             stop=stop,
             deadline=time.monotonic() + settings.evaluation_timeout,
             kill_step=lambda signal, since: process.end_descendants(signal, since=since, spare=running.pid),
@@ -236,17 +169,14 @@ def _run(
         finally:
             running.end()
         if program.whole and ended.end is shell.End.EXITED:
-            steps.request(["ok", "0", str(ended.exit_status)], shell.Stand(cwd="", umask=0, resolved=""))
+            steps.request(["ok", "0", str(ended.exit_status)], Stand(cwd="", umask=0, resolved=""))
     return ended
 
 
-@contextlib.contextmanager
-def _replaced(script: Path, program: Instrumented) -> Iterator[Back]:
-    if program.whole:
-        yield lambda: None
-    else:
-        with in_place_of(script, program.text) as back:
-            yield back
+def _sourcing(job: Job, program: Instrumented, settings: Settings) -> Sourcing:
+    texts = {name: (program.scripts[name].text, text) for name, text in program.sourced.items()}
+    note = Note(settings.state)
+    return Sourcing(directory=job.directory, entry=ENTRY, text=program.text, sourced=texts, note=note)
 
 
 @contextlib.contextmanager

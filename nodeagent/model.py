@@ -105,6 +105,7 @@ class Statement:
 
     ``key`` names it across evaluations of one tree: a digest of file, text and ordinal among equal texts.
     ``line`` and ``last_line`` count from 1. ``text`` is the source text, one line, shortened for reports.
+    ``asked``: its status decides something, so it always runs, and is only told.
     """
 
     number: int
@@ -114,6 +115,7 @@ class Statement:
     phase: Phase
     text: str
     last_line: int = 0
+    asked: bool = False
     annotation: Annotation = Annotation()
 
 

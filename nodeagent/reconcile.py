@@ -93,10 +93,10 @@ def apply_directory(
         PostScriptMissing: it has no post.sh.
         NotNow: another agent is at work.
     """
-    from nodeagent.evaluation import ENTRY, Job, evaluate, restore_original  # noqa: PLC0415 - see above
+    from nodeagent.evaluation import Job, evaluate, restore  # noqa: PLC0415 - see above
 
     with _ledger(settings.state, reporter) as connection:
-        restore_original(directory / ENTRY)  # or what a killed agent left would be a new tree
+        restore(directory, settings.state)  # or what a killed agent left would be a new tree
         source = Source(connection, f"directory:{directory}")
         wishes = _of_withdrawn(connection, source, wishes)
         revision = Revision(ref=str(directory), commit="", tree=tree.of_directory(directory))
@@ -185,7 +185,7 @@ class _Cycle:
 
     def _install(self, commit: str, *, descendant: bool) -> Revision:
         """Take a revision over from the fetch user's store into the checkout; believe only what hashes prove."""
-        from nodeagent.evaluation import check  # noqa: PLC0415 - see above
+        from nodeagent.program import check  # noqa: PLC0415 - see above
 
         config = self._config
         checkout = Checkout(config.source.checkout, config.paths.state)
@@ -200,7 +200,7 @@ class _Cycle:
             with checkout.staging() as staging:
                 with stream(send, time_limit=config.source.fetch_limit) as received:
                     manifest = receive(received, commit, config.limits, staging, have, ancestor=ancestor)
-                check(functools.partial(checkout.read, manifest, staging))
+                check(functools.partial(checkout.read, manifest, staging), manifest.items)
                 checkout.install(manifest, staging)
             if manifest.origin is not None:
                 statements.remember_commit(self._connection, commit, manifest.origin)

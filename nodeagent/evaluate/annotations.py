@@ -181,10 +181,10 @@ def _targets(script: Script, comment: Comment, statements: Sequence[Statement], 
         head = script.text[: comment.start].split(b"\n")
         return [0] if all(line.lstrip().startswith(b"#") or not line.strip() for line in head) else []
     line = comment.about
-    ends = [n for n, s in enumerate(statements) if line in {s.line, s.last_line}]
+    ends = [n for n, s in enumerate(statements) if line in {s.line, s.last_line} and not s.asked]
     if ends:
         return ends
-    around = [n for n, s in enumerate(statements) if s.line < line < s.last_line]
+    around = [n for n, s in enumerate(statements) if s.line < line < s.last_line and not s.asked]
     return sorted(around, key=lambda n: statements[n].last_line - statements[n].line)[:1]
 
 

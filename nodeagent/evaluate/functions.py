@@ -5,8 +5,9 @@ shell, which is always right.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from nodeagent.evaluate.syntax import (
     Command,
@@ -18,7 +19,7 @@ from nodeagent.evaluate.syntax import (
     Script,
     functions_in,
 )
-from nodeagent.evaluate.usage import Usage, follow
+from nodeagent.evaluate.usage import Dots, Usage, follow
 
 Understood = Callable[[Sequence[str]], bool]
 """Is this list of rsync's flags one whose meaning the agent knows exactly?"""
@@ -33,6 +34,8 @@ class CopyFunction:
 
     flags: tuple[str, ...]
     makes_parent: bool
+    name: str
+    file: str  # where it is defined
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,20 +59,32 @@ class Functions:
     runs: dict[str, RunFunction]
     usage: dict[str, Usage]
     enders: frozenset[str]  # those that only print and then end the program or the function
+    waited: bool  # the program asks for the process of a background job
 
 
-def functions(script: Script, understood: Understood) -> Functions:
-    """Recognise the program's functions and how they are called."""
+def functions(files: Mapping[str, Script], understood: Understood, dots: Dots = MappingProxyType({})) -> Functions:
+    """Recognise the functions of a program, and how they are called.
+
+    Args:
+        files: the program, and what it sources, by name.
+        understood: tells which lists of rsync flags the agent can do itself.
+        dots: see :class:`nodeagent.evaluate.sources.Sourced`.
+    """
     defined: dict[str, list[Function]] = {}
-    for function in functions_in(script.block):
-        defined.setdefault(function.name, []).append(function)
+    home: dict[str, str] = {}
+    for file, script in files.items():
+        for function in functions_in(script.block):
+            defined.setdefault(function.name, []).append(function)
+            home[function.name] = file
     copies: dict[str, CopyFunction] = {}
     runs: dict[str, RunFunction] = {}
     enders = frozenset(n for n, found in defined.items() if len(found) == 1 and gives_up(found[0].body, frozenset()))
     for name, definitions in defined.items():
         if len(definitions) == 1:
             body = _body(definitions[0])
-            copy = _copy_function(script, body, understood) if _COPY_PROGRAMS.isdisjoint(defined) else None
+            copy = None
+            if _COPY_PROGRAMS.isdisjoint(defined):
+                copy = _copy_function(name, home[name], files[home[name]], body, understood)
             run = _run_function(body, own_logger="logger" in defined)
             if copy is not None:
                 copies[name] = copy
@@ -78,8 +93,9 @@ def functions(script: Script, understood: Understood) -> Functions:
     return Functions(
         copies=copies,
         runs=runs,
-        usage=follow(script, set(defined), {name: run.program is not None for name, run in runs.items()}),
+        usage=follow(files, set(defined), {name: run.program is not None for name, run in runs.items()}, dots),
         enders=enders,
+        waited=any(b"$!" in script.text or b"${!" in script.text for script in files.values()),
     )
 
 
@@ -101,7 +117,9 @@ def _body(function: Function) -> list[Node] | None:
     return None
 
 
-def _copy_function(script: Script, body: list[Node] | None, understood: Understood) -> CopyFunction | None:
+def _copy_function(
+    name: str, file: str, script: Script, body: list[Node] | None, understood: Understood
+) -> CopyFunction | None:
     if not body or len(body) > 2 or not all(isinstance(node, Command) for node in body):
         return None
     *before, rsync = body
@@ -114,7 +132,7 @@ def _copy_function(script: Script, body: list[Node] | None, understood: Understo
     preparation = script.slice(before[0]) if before else b""
     if preparation and not _MKDIR_PARENT.fullmatch(preparation):
         return None
-    return CopyFunction(flags=flags, makes_parent=bool(preparation))
+    return CopyFunction(flags=flags, makes_parent=bool(preparation), name=name, file=file)
 
 
 def rsync_flags(command: Command) -> tuple[str, ...] | None:

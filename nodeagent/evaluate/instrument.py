@@ -6,21 +6,24 @@ What the text becomes::
     COPY ./a /etc/b         __na_cp 1 COPY ./a /etc/b
     cat a >>/etc/b          { __na_t=/etc/b; __na_to 2; cat a >>"$__na_o"; __na_tx 2; }
     systemctl restart x     if __na_go 3 systemctl; then systemctl restart x; __na_ok 3 && :; else __na_no; fi
-    RUN name args           if __na_go 4 name; then RUN name args; __na_ok 4 && :; else __na_no; fi
+    RUN name args           if __na_go 4 name; then __na_at 4 RUN name args; __na_ok 4 && :; else __na_no; fi
+    if RUN name; ...        if __na_at 5 RUN name; ...
     "$@" in RUN             __na_run "$@"; "$@"; __na_ran && :
     logger ... in RUN       __na_log ...
+    . ./lib.sh              { __na_dot . ./lib.sh && :; . ./lib.sh; }
 
 The verbs are in ``prelude.sh``. ``&& :`` keeps a status that the step was allowed to have (``set -e`` lets ``a && b``
 fail in ``a``) from counting a second time, for ``set -e`` and for an ERR trap.
 """
 
-import hashlib
-from collections import Counter
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from nodeagent.evaluate.functions import Functions, Understood, functions
 from nodeagent.evaluate.meaning import CopyCall, Meaning, names, negated
 from nodeagent.evaluate.redirects import is_bashism, overwrites
+from nodeagent.evaluate.sources import Sourced
+from nodeagent.evaluate.statements import Instrumented, Statements
 from nodeagent.evaluate.syntax import (
     AndOr,
     Block,
@@ -34,55 +37,52 @@ from nodeagent.evaluate.syntax import (
     Word,
     substitutes,
 )
-from nodeagent.evaluate.texts import Texts
+from nodeagent.evaluate.texts import Texts, sets_noclobber, starts_job
 from nodeagent.evaluate.touches import plain, share, temporary, written
-from nodeagent.evaluate.untouchable import untouchable
-from nodeagent.evaluate.usage import reads_status
+from nodeagent.evaluate.untouchable import looks_at_verbs, untouchable
+from nodeagent.evaluate.usage import Dots, reads_status
 from nodeagent.evaluate.vocabulary import ACTING_BUILTINS
-from nodeagent.model import Phase, Statement
-
-_REPORT_LENGTH = 200
+from nodeagent.model import Phase
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Instrumented:
-    """``statements[n]`` is the step that the text names by the number ``n``.
-
-    ``logged`` holds the numbers of the steps whose own function logs what runs; ``lists`` of those that ``set -e`` may
-    let fail; ``fresh`` of each COPY or WRITE whose file something edits that always runs, so that the verb has to put
-    its own text first. ``whole`` says why the program is to be run as one step; then ``text`` is as given.
-    """
-
-    text: bytes
-    statements: tuple[Statement, ...] = ()
-    copies: dict[int, CopyCall] = field(default_factory=dict)
-    logged: frozenset[int] = frozenset()
-    lists: frozenset[int] = frozenset()
-    fresh: frozenset[int] = frozenset()
-    whole: str = ""
-
-
-def instrument(script: Script, file: str, understood: Understood) -> Instrumented:
+def instrument(script: Script, file: str, understood: Understood, sourced: Sourced | None = None) -> Instrumented:
     """Instrument one program.
 
     Args:
         script: the parsed text.
         file: its name for reports, relative to the checkout.
         understood: tells which lists of rsync flags the agent can do itself.
+        sourced: the files that it may source.
     """
+    sourced = sourced or Sourced()
     if script.error_line is not None:
         return Instrumented(text=script.text, whole=f"line {script.error_line} is not understood")
-    reason = untouchable(script)
+    reason = _untouchable(file, {file: script, **sourced.scripts}) or looks_at_verbs(script)
     if reason:
         return Instrumented(text=script.text, whole=reason)
-    known = functions(script, understood)
-    shared = temporary(script)
+    files = {file: script, **sourced.scripts}
+    known = functions(files, understood, sourced.dots)
+    noclobber, jobs = any(map(sets_noclobber, files.values())), any(starts_job(s.block) for s in files.values())
+    readable = {n: s for n, s in files.items() if s.error_line is None and looks_at_verbs(s) is None}
+    unread = (written(node) for n, s in files.items() if n not in readable for node, _ in s.block.items)
+    shared: frozenset[bytes] = frozenset().union(*map(temporary, files.values()), *unread)
     while True:  # a step that is to run each time may be what makes another one so
-        writer = _Writer(script, file, known, understood, shared)
-        program = writer.write()
-        if writer.repeated <= shared:
-            return program
-        shared |= writer.repeated
+        statements = Statements()
+        texts: dict[str, bytes] = {}
+        for name, one in readable.items():
+            meaning = Meaning(one, known, understood, Texts(one, noclobber=noclobber, jobs=jobs))
+            writer = _Writer(one, name, known=known, meaning=meaning, statements=statements, dots=sourced.dots)
+            texts[name] = writer.write(shared)
+        if statements.repeated <= shared:
+            return statements.instrumented(file, files, texts, sourced.dots)
+        shared |= statements.repeated
+
+
+def _untouchable(entry: str, files: Mapping[str, Script]) -> str | None:
+    for name, script in files.items():
+        if reason := untouchable(script):
+            return reason if name == entry else f"{name}: {reason}"
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,37 +96,33 @@ class _Context:
 
 class _Writer:
     def __init__(
-        self, script: Script, file: str, known: Functions, understood: Understood, shared: frozenset[bytes]
+        self,
+        script: Script,
+        file: str,
+        *,
+        known: Functions,
+        meaning: Meaning,
+        statements: Statements,
+        dots: Dots,
     ) -> None:
         self._script = script
-        self._text = script.text
         self._file = file
         self._known = known
-        self._texts = Texts(script)
-        self._meaning = Meaning(script, known, understood, self._texts)
-        self._shared = shared  # paths that something writes to which always runs
-        self.repeated: set[bytes] = set()  # those that this pass has found
-        self._fresh: set[int] = set()
+        self._meaning = meaning
+        self._texts = meaning.texts
+        self._statements = statements
+        self._dots = dots
+        self._shared: frozenset[bytes] = frozenset()
         self._edits: list[tuple[int, int, bytes]] = []
-        self._statements: list[Statement] = []
-        self._copies: dict[int, CopyCall] = {}
-        self._logged: set[int] = set()
-        self._lists: set[int] = set()
-        self._seen: Counter[bytes] = Counter()
 
-    def write(self) -> Instrumented:
+    def write(self, shared: frozenset[bytes]) -> bytes:
+        """The instrumented text; ``shared`` are the paths that something writes to which always runs."""
+        self._shared = shared
         self._block(self._script.block, _Context())
-        text = bytearray(self._text)
+        text = bytearray(self._script.text)
         for start, end, new in sorted(self._edits, key=lambda edit: edit[:2], reverse=True):
             text[start:end] = new
-        return Instrumented(
-            text=bytes(text),
-            statements=tuple(self._statements),
-            copies=self._copies,
-            logged=frozenset(self._logged),
-            lists=frozenset(self._lists),
-            fresh=frozenset(self._fresh),
-        )
+        return bytes(text)
 
     # --- walking ---
 
@@ -171,19 +167,18 @@ class _Writer:
 
     def _function(self, node: Function) -> None:
         usage = self._known.usage[node.name]
-        if node.name in self._known.copies:
-            return
-        if usage.isolated:
-            self._always(node.body)
-            return
         run = self._known.runs.get(node.name)
-        if run is None:
-            self._node(node.body, _Context(used=usage.used, after=usage.used))
-        elif run.program is not None:
+        if run is not None and run.program is not None:
+            # Only calls that are marked are told, so it may be called anywhere.
             self._insert(run.program.start, b'__na_run "$@"; ')
             self._insert(run.program.end, b"; __na_ran && :")
             for logger in run.loggers:
                 self._edits.append((logger.words[0].start, logger.words[0].end, b"__na_log"))
+        elif run is None and node.name not in self._known.copies:
+            if usage.isolated:
+                self._always(node.body)
+            else:
+                self._node(node.body, _Context(used=usage.used, after=usage.used))
 
     def _and_or(self, node: AndOr, context: _Context) -> None:
         context = replace(context, used=context.used or self._meaning.reads(node))
@@ -192,7 +187,7 @@ class _Writer:
             acting = [operand for operand in node.operands if self._meaning.acts(operand)]
             if acting:
                 found = [name for operand in acting if isinstance(operand, Command) for name in names(operand) or ()]
-                self._lists.add(self._gate(node, found))
+                self._statements.lists.add(self._gate(node, found))
             return
         if not context.used and self._meaning.accepts_failure(node):
             self._node(node.operands[0], context)
@@ -213,13 +208,13 @@ class _Writer:
 
     def _background(self, node: Node, context: _Context) -> None:
         """A job in the background cannot change the shell: gate its start. The functions in it are left alone."""
-        if context.used or b"$!" in self._text or not self._meaning.may_start(node) or self._repeats(node):
+        if context.used or not self._meaning.may_start(node) or self._repeats(node):
             self._always(node)
             return
-        ampersand = self._text.index(b"&", node.end)
+        ampersand = self._script.text.index(b"&", node.end)
         number = self._statement(node, Phase.EXECUTE)
         self._insert(node.start, b"if __na_go %d; then " % number)
-        more = self._text[ampersand + 1 :].lstrip(b" \t")[:1] not in {b"", b"\n", b";", b")", b"#"}
+        more = self._script.text[ampersand + 1 :].lstrip(b" \t")[:1] not in {b"", b"\n", b";", b")", b"#"}
         self._edits.append((ampersand, ampersand + 1, b"& __na_ok %d; else __na_no; fi" % number + b"; " * more))
 
     def _command(self, node: Command, context: _Context) -> None:
@@ -228,10 +223,13 @@ class _Writer:
         if not is_bashism(node.redirects) and self._native(node):
             return
         used = context.used or self._meaning.reads(node) or (node.assigns and node.name in self._known.usage)
-        if used or self._repeats(node):
+        used = used or self._repeats(node)
+        if node.name in self._known.runs:
+            self._run(node, asked=used)
+        elif used:
             self._always(node)
-        elif node.name in self._known.runs:
-            self._run(node)
+        elif self._dots.get((self._file, node.start)) and self._meaning.sources(node):
+            self._dot(node)
         elif self._meaning.is_program(node) and (found := names(node)) is not None:
             self._gate(node, [] if node.name in ACTING_BUILTINS else found)
         else:
@@ -239,7 +237,7 @@ class _Writer:
 
     def _always(self, node: Node) -> None:
         """It runs each time: what it writes to is to be written each time by all that write to it."""
-        self.repeated |= written(node)
+        self._statements.repeated |= written(node)
 
     def _repeats(self, node: Node) -> bool:
         return share(written(node), self._shared)
@@ -265,23 +263,8 @@ class _Writer:
     def _insert(self, at: int, new: bytes) -> None:
         self._edits.append((at, at, new))
 
-    def _statement(self, node: Node, phase: Phase, shown: bytes | None = None) -> int:
-        text = self._meaning.slice(node)
-        self._seen[text] += 1
-        identity = b"\0".join((self._file.encode(errors="surrogateescape"), text, b"%d" % self._seen[text]))
-        words = " ".join((shown or text).decode(errors="replace").split())
-        self._statements.append(
-            Statement(
-                number=len(self._statements),
-                key=hashlib.sha256(identity).hexdigest()[:32],
-                file=self._file,
-                line=node.line,
-                phase=phase,
-                text=words if len(words) <= _REPORT_LENGTH else words[: _REPORT_LENGTH - 1] + "…",
-                last_line=node.line + text.count(b"\n"),
-            )
-        )
-        return len(self._statements) - 1
+    def _statement(self, node: Node, phase: Phase, shown: bytes | None = None, *, asked: bool = False) -> int:
+        return self._statements.add(self._file, self._script.slice(node), node.line, phase, shown=shown, asked=asked)
 
     def _gate(self, node: Node, names: list[bytes]) -> int:
         """``names``: it is a step only if none of them is a function or a built-in when it is reached."""
@@ -293,26 +276,40 @@ class _Writer:
         self._insert(node.start, b"if __na_go %s; then " % b" ".join([b"%d" % number, *names]))
         self._insert(node.end, b"; __na_ok %d && :; else __na_no; fi" % number)
 
-    def _run(self, node: Command) -> None:
-        if len(node.words) < 2 or substitutes(node.words[1]):
+    def _run(self, node: Command, *, asked: bool) -> None:
+        """A call of a RUN-like function; one that nothing may keep from running is only told."""
+        run = self._known.runs[node.name or ""]
+        name = node.words[1] if len(node.words) > 1 else None
+        asked = asked or name is None or substitutes(name)
+        if asked:
+            self._always(node)
+        if name is None or is_bashism(node.redirects) or (asked and run.program is None):
             return
-        number = self._statement(node, Phase.EXECUTE, self._text[node.words[1].start : node.end])
-        if self._known.runs[node.name or ""].logs:
-            self._logged.add(number)
-        self._open_gate(node, number, [node.words[1].text])
+        number = self._statement(node, Phase.EXECUTE, self._script.text[name.start : node.end], asked=asked)
+        if run.program is not None:
+            self._insert(node.words[0].start, b"__na_at %d " % number)
+        if run.logs:
+            self._statements.logged.add(number)
+        if not asked:
+            self._open_gate(node, number, [name.text])
+
+    def _dot(self, node: Command) -> None:
+        words = node.words[0].text + b" " + node.words[1].text
+        self._insert(node.start, b"{ __na_dot %s && :; " % words)
+        self._insert(node.end, b"; }")
 
     def _copy(self, node: Command, call: CopyCall) -> None:
         number = self._statement(node, Phase.COPY)
-        self._copies[number] = call
+        self._statements.copies[number] = call
         to = plain(node.words[-1].text).rstrip(b"/")
         if share((to, to + b"/"), self._shared):
-            self._fresh.add(number)
+            self._statements.fresh.add(number)
         self._insert(node.words[0].start, b"__na_cp %d " % number)
 
     def _place_text(self, node: Node, target: Word, phase: Phase) -> None:
         number = self._statement(node, phase)
         if phase is Phase.WRITE and share((plain(target.text),), self._shared):
-            self._fresh.add(number)
+            self._statements.fresh.add(number)
         self._insert(node.start, b"{ __na_t=%s; __na_to %d; " % (target.text, number))
         self._edits.append((target.start, target.end, b'"$__na_o"'))
         self._insert(node.end, b"; __na_tx %d; }" % number)

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from nodeagent.evaluate.functions import CopyFunction, Functions, Understood, gives_up, rsync_flags
-from nodeagent.evaluate.redirects import prints_to_file
+from nodeagent.evaluate.redirects import is_bashism, overwrites, prints_to_file
+from nodeagent.evaluate.sources import may_be_asked_twice
 from nodeagent.evaluate.syntax import (
     AndOr,
     Block,
@@ -36,7 +37,7 @@ class Meaning:
         self._script = script
         self._known = known
         self._understood = understood
-        self._texts = texts
+        self.texts = texts
 
     def slice(self, node: Node) -> bytes:
         return self._script.slice(node)
@@ -73,7 +74,7 @@ class Meaning:
         return told or gives_up(node, self._known.enders)
 
     def harmless(self, node: Command) -> bool:
-        return node.name in {"true", "false", ":", "echo", "printf"} and self._texts.command_target(node) is None
+        return node.name in {"true", "false", ":", "echo", "printf"} and self.texts.command_target(node) is None
 
     def only_looks(self, node: Node) -> bool:
         if not isinstance(node, Command) or prints_to_file(node.redirects):
@@ -93,7 +94,7 @@ class Meaning:
         flags = rsync_flags(node)
         return (
             node.name in self._known.copies
-            or self._texts.command_target(node) is not None
+            or self.texts.command_target(node) is not None
             or (flags is not None and self._understood(flags))
         )
 
@@ -107,9 +108,16 @@ class Meaning:
         flags = rsync_flags(node)
         return CopyCall(function=None, flags=flags) if flags is not None and self._understood(flags) else None
 
+    def sources(self, node: Command) -> bool:
+        """Is it a ``.`` whose file's name may be expanded twice?"""
+        if node.name not in {".", "source"} or len(node.words) < 2 or node.assigns:
+            return False
+        plain = not is_bashism(node.redirects) and overwrites(node.redirects) is None
+        return plain and may_be_asked_twice(node.words[1].text)
+
     def may_start(self, node: Node) -> bool:
         """Is it a job that can be started in the background, or not, without the shell's noticing?"""
-        if isinstance(node, Function | Opaque):
+        if isinstance(node, Function | Opaque) or self._known.waited:
             return False
         return not isinstance(node, Command) or not (node.name in SHELL_WORDS or node.name in NEUTRAL)
 

@@ -16,7 +16,7 @@ __na_call() {
         for __na_w in "$@"; do command -v "$__na_w" || :; done
         ;;
       cp) command -v "$3" || : ;;
-      run) command -v "${2-}" || : ;;
+      run) command -v "${3-}" || : ;;
     esac
     printf '\0'
   } >"$__na_q"
@@ -49,11 +49,40 @@ __na_cp() { # NUMBER NAME ARGS...: a COPY by the agent, or by NAME itself when t
   case $__na_r in shell) "$@"; return ;; esac
   return "$__na_r"
 }
-__na_run() { __na_call run "$@"; } # "$@" of a function that logs what it runs comes next
+# A function that logs what it runs is told of only where its call is marked: not in a job, a pipeline, a substitution.
+# __na_i is the number of the call under way, __na_k those of the calls around it.
+__na_i='' __na_k=''
+__na_at() { # NUMBER NAME ARGS...
+  __na_i=$1
+  shift
+  "$@"
+  set -- "$?"
+  __na_i=''
+  return "$1"
+}
+__na_run() { # "$@" of such a function comes next
+  __na_k="$__na_i $__na_k"
+  case $__na_i in '') ;; *)
+    __na_call run "$__na_i" "$@"
+    __na_i=''
+    ;;
+  esac
+}
 __na_ran() {
   __na_s=$?
-  __na_call ran "$__na_s"
+  __na_i=${__na_k%% *} __na_k=${__na_k#* }
+  case $__na_i in '') ;; *) __na_call ran "$__na_s" ;; esac
   return "$__na_s"
 }
-__na_log() { __na_call log "$@"; }
+__na_log() { case $__na_i in '') logger "$@" ;; *) __na_call log "$@" ;; esac }
+__na_dot() { # COMMAND FILE...: COMMAND is about to source FILE; bash alone knows `source` for sure
+  __na_s=$?
+  if command -v "$1" >/dev/null; then __na_call dot "${2-}" "$PATH"; fi
+  return "$__na_s"
+}
+__na_in() { # the first thing in a file of the repository
+  __na_s=$?
+  __na_call in
+  return "$__na_s"
+}
 __na_call hello

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from nodeagent.evaluate.pipes import Pipes, at_end
-from nodeagent.evaluate.stand_in import Back
+from nodeagent.evaluate.stand import Stand
 
 _TRAILER = 3  # directory, umask, what the name resolves to
 _REQUEST_LIMIT = 8 * 2**20
@@ -18,20 +18,6 @@ _LINE_LIMIT = 48 * 1024
 _PIPE_CAPACITY = 64 * 1024  # what a pipe holds: one read of as much empties it
 _TICK = 0.2  # seconds between looks at the stop event and the limits
 _GRACE = 2.0  # seconds between SIGTERM and SIGKILL
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stand:
-    """How the shell stands at a request. ``resolved``: what ``command -v`` prints for the names it is about."""
-
-    cwd: str
-    umask: int
-    resolved: str
-
-    @property
-    def in_shell(self) -> bool:
-        """Is one of the names a function or a built-in?"""
-        return any("/" not in line for line in self.resolved.splitlines())
 
 
 class Handler(Protocol):
@@ -80,7 +66,7 @@ class Driver:
         handler: Handler,
         output: int,
         pipes: Pipes | None,
-        hello: Back,
+        files: Callable[[list[str], Stand], bool],
         stop: threading.Event,
         deadline: float,
         kill_step: Callable[[int, int], int],
@@ -92,7 +78,7 @@ class Driver:
             handler: answers its requests.
             output: the read end of what the program writes.
             pipes: None for a program that runs whole, without verbs.
-            hello: called at the first request, when the shell has opened the program's file.
+            files: sees each request first; true where it was one about the program's files, which has no answer.
             stop: ends it early.
             deadline: of the evaluation, on the monotonic clock.
             kill_step: sends a signal to all processes of a step that began at a time; returns how many there were.
@@ -101,7 +87,7 @@ class Driver:
         self._handler = handler
         self._output = output
         self._pipes = pipes
-        self._hello = hello
+        self._files = files
         self._stop = stop
         self._deadline = deadline
         self._kill_step = kill_step
@@ -143,11 +129,7 @@ class Driver:
             self._drain()  # what a step wrote belongs to it, not to the next
             if words[0] in {"ok", "tx", "ran"}:
                 self._flush()
-            if words == ["hello"]:
-                self._hello()
-                reply = ""
-            else:
-                reply = self._handler.request(words, stand)
+            reply = "" if self._files(words, stand) else self._handler.request(words, stand)
             at_end(pipes.answer)  # the answer to a subshell that was killed before it read it
             os.write(pipes.answer, os.fsencode(reply) + b"\n")
         if len(self._requests) > _REQUEST_LIMIT:

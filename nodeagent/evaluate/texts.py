@@ -29,13 +29,18 @@ _NOCLOBBER = re.compile(rb"(?<![\w-])set\s+-\w*C|noclobber")
 _LEAVES = re.compile(rb"(?<![\w-])(?:return|break|continue|exit|exec)(?![\w-])")
 
 
-class Texts:
-    """Reads one program's statements."""
+def sets_noclobber(script: Script) -> bool:
+    return _NOCLOBBER.search(script.text) is not None
 
-    def __init__(self, script: Script) -> None:
+
+class Texts:
+    """Reads one text's statements; ``noclobber``: the program may set that option; ``jobs``: it starts
+    any in the background."""
+
+    def __init__(self, script: Script, *, noclobber: bool, jobs: bool) -> None:
         self._script = script
-        self._jobs = starts_job(script.block)
-        self._noclobber = _NOCLOBBER.search(script.text) is not None
+        self._jobs = jobs
+        self._noclobber = noclobber
 
     def command(self, node: Command) -> tuple[Word, Phase] | None:
         """``cat``, ``echo``, ``printf`` or ``:`` with its output in a file."""

@@ -12,11 +12,14 @@ from nodeagent.evaluate.syntax import (
     Compound,
     Function,
     Node,
+    Opaque,
     Pipeline,
     Script,
-    Word,
     without_comments,
 )
+
+Dots = Mapping[tuple[str, int], tuple[str, ...]]
+"""Which files a ``.`` may mean, by its own file and its place."""
 
 _STATUS = re.compile(rb"\$(?:\?|\{\?)")
 _BARE_RETURN = re.compile(rb"(?:return|exit)\s*")
@@ -56,59 +59,91 @@ def _redirected_by_status(node: Compound) -> bool:
     return any(r.target is not None and _STATUS.search(r.target.text) for r in node.redirects)
 
 
-def follow(script: Script, names: set[str], runs: Mapping[str, bool]) -> dict[str, Usage]:
+def follow(files: Mapping[str, Script], names: set[str], runs: Mapping[str, bool], dots: Dots) -> dict[str, Usage]:
     """Follow each call, then spread *isolated* and *used* from callers to what they call.
 
     Args:
-        script: the program.
-        names: its functions.
+        files: the program, and what it sources, by name.
+        names: their functions.
         runs: those that run their arguments, and whether they do so in the shell's own process.
+        dots: which files a ``.`` may mean; the file is then called as a function is.
     """
-    usage = {name: Usage() for name in names}
-    calls: list[tuple[str, str | None]] = []  # (callee, enclosing function)
-    accounted: set[int] = set()
+    walk = _Walk(names | {_body_of(file) for file in files}, runs)
+    for number, (file, script) in enumerate(files.items()):
+        walk.accounted.clear()
+        walk.file(script, _body_of(file) if number else None, {at: d for (f, at), d in dots.items() if f == file})
+        _mark_mentioned(script, {name: walk.usage[name] for name in names}, walk.accounted)
+    _spread(walk.usage, walk.calls)
+    return {name: walk.usage[name] for name in names}
 
-    def call(name: Word, inside: str | None, isolated: bool, used: bool) -> None:
-        accounted.add(name.start)
-        usage[name.literal or ""].isolated |= isolated
-        usage[name.literal or ""].used |= used
-        calls.append((name.literal or "", inside))
 
-    def visit(node: Node, inside: str | None, isolated: bool, used: bool) -> None:
-        if isinstance(node, Command):
-            isolated |= is_bashism(node.redirects)
-            used |= overwrites(node.redirects) is not None
-            if node.name in usage:
-                call(node.words[0], inside, isolated, used)
-            if node.name is not None and node.name in runs and len(node.words) > 1 and node.words[1].literal in usage:
-                call(node.words[1], inside, isolated or not runs[node.name], used)
-        elif isinstance(node, Function):
-            accounted.add(node.start)
-            visit(node.body, node.name, False, False)
-        elif isinstance(node, Pipeline):
-            for part in node.parts:
-                visit(part, inside, True, True)
-        elif isinstance(node, AndOr):
-            for operand in node.operands:
-                visit(operand, inside, isolated, True)
-        elif isinstance(node, Compound):
-            isolated |= is_bashism(node.redirects)
-            used |= overwrites(node.redirects) is not None
-            for block in node.conditions:
-                visit_block(block, inside, isolated, True, True)
-            for block in node.bodies:
-                visit_block(block, inside, isolated, used, used)
+def _body_of(file: str) -> str:
+    """A name that no function can have."""
+    return f"\0{file}"
 
-    def visit_block(block: Block, inside: str | None, isolated: bool, used: bool, after: bool) -> None:
+
+class _Walk:
+    """``calls`` are (callee, enclosing function); ``accounted`` the places of names that stand for such a call."""
+
+    def __init__(self, names: set[str], runs: Mapping[str, bool]) -> None:
+        self.usage = {name: Usage() for name in names}
+        self.calls: list[tuple[str, str | None]] = []
+        self.accounted: set[int] = set()
+        self._runs = runs
+
+    def file(self, script: Script, inside: str | None, dots: Mapping[int, tuple[str, ...]]) -> None:
+        self._script = script
+        self._dots = dots
+        self._block(script.block, inside, False, False, False)
+
+    def _call(self, name: str, inside: str | None, isolated: bool, used: bool) -> None:
+        self.usage[name].isolated |= isolated
+        self.usage[name].used |= used
+        self.calls.append((name, inside))
+
+    def _command(self, node: Command, inside: str | None, isolated: bool, used: bool) -> None:
+        isolated |= is_bashism(node.redirects)
+        used |= overwrites(node.redirects) is not None
+        if node.name is None:
+            return
+        if node.name in self.usage:
+            self.accounted.add(node.words[0].start)
+            self._call(node.name, inside, isolated, used)
+        for file in self._dots.get(node.start, ()):
+            self._call(_body_of(file), inside, isolated, used)
+        argument = node.words[1].literal if len(node.words) > 1 else None
+        if node.name in self._runs and argument is not None and argument in self.usage:
+            self.accounted.add(node.words[1].start)
+            self._call(argument, inside, isolated or not self._runs[node.name], used)
+
+    def _node(self, node: Node, inside: str | None, isolated: bool, used: bool) -> None:
+        match node:
+            case Command():
+                self._command(node, inside, isolated, used)
+            case Function():
+                self.accounted.add(node.start)
+                self._node(node.body, node.name, False, False)
+            case Pipeline():
+                for part in node.parts:
+                    self._node(part, inside, True, True)
+            case AndOr():
+                for operand in node.operands:
+                    self._node(operand, inside, isolated, True)
+            case Compound():
+                isolated |= is_bashism(node.redirects)
+                used |= overwrites(node.redirects) is not None
+                for block in node.conditions:
+                    self._block(block, inside, isolated, True, True)
+                for block in node.bodies:
+                    self._block(block, inside, isolated, used, used)
+            case Opaque():
+                pass
+
+    def _block(self, block: Block, inside: str | None, isolated: bool, used: bool, after: bool) -> None:
         for index, (node, background) in enumerate(block.items):
             following = block.items[index + 1][0] if index + 1 < len(block.items) else None
-            read = reads_status(script, following) if following is not None else after
-            visit(node, inside, isolated or background, used or read)
-
-    visit_block(script.block, None, False, False, False)
-    _mark_mentioned(script, usage, accounted)
-    _spread(usage, calls)
-    return usage
+            read = reads_status(self._script, following) if following is not None else after
+            self._node(node, inside, isolated or background, used or read)
 
 
 def _mark_mentioned(script: Script, usage: dict[str, Usage], accounted: set[int]) -> None:

@@ -8,7 +8,8 @@ from functools import cached_property
 
 from nodeagent.apply import rsync
 from nodeagent.evaluate.functions import rsync_flags
-from nodeagent.evaluate.instrument import Instrumented, instrument
+from nodeagent.evaluate.instrument import instrument
+from nodeagent.evaluate.statements import Instrumented
 from nodeagent.evaluate.syntax import Word
 from nodeagent.lint.program import Call, Program
 from nodeagent.lint.tree import Tree

@@ -8,13 +8,15 @@ stages, which do not know one another.
 import os
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from nodeagent.apply import process
 from nodeagent.apply.paths import is_plain_destination
-from nodeagent.evaluate.instrument import Instrumented
+from nodeagent.evaluate.functions import CopyFunction
 from nodeagent.evaluate.policy import Action, Verdict
-from nodeagent.evaluate.shell import Stand
+from nodeagent.evaluate.stand import Stand
+from nodeagent.evaluate.statements import Instrumented
 from nodeagent.ledger.sources import Source
 from nodeagent.ledger.view import View
 from nodeagent.model import Attempt, Change, FileChange, Phase, Reporter, Statement
@@ -43,6 +45,7 @@ class Steps:
         staging: Path,
         mark: process.StepMark,
         step_timeout: float,
+        holds: Callable[[CopyFunction], bool],
     ) -> None:
         self._program = program
         self._source = source
@@ -55,11 +58,11 @@ class Steps:
         self.account = Account(reporter)
         self.deferred: list[str] = []  # ``file:line command: why``
         self.keys = {s.key for s in program.statements}
-        self._native = Native(view, self.account, self.keys, program.fresh)
+        self._native = Native(view, self.account, statements=self.keys, fresh=program.fresh, holds=holds)
         self._mark = mark
         self._frames: list[Frame] = []
         self._reached: Counter[str] = Counter()
-        self._last_line = 0
+        self._last: dict[str, int] = {}  # the last line reached, by file; the last file last
         self._last_request = time.monotonic()
         self._began_ticks = process.ticks()
 
@@ -80,7 +83,7 @@ class Steps:
             case "cp":
                 return self._cp(int(arguments[0]), arguments[2:], stand)
             case "run":
-                return self._run(arguments, stand)
+                return self._run(int(arguments[0]), arguments[1:], stand)
             case "ran":
                 return self._ran(int(arguments[0]))
             case "log":
@@ -136,10 +139,9 @@ class Steps:
         return self._frames.pop()
 
     def _gate(self, number: int) -> str:
-        statement, logged = self._program.statements[number], number in self._program.logged
+        statement, logged = self._reach(number), number in self._program.logged
         self._reached[statement.key] += 1
         reach = self._reached[statement.key]
-        self._last_line = statement.line
         if self._reached.total() > _REACH_LIMIT:
             raise ValueError(f"{statement.file}:{statement.line}: more than {_REACH_LIMIT} steps: a loop without end?")
         verdict = self._judge.judge(statement, reach)
@@ -209,19 +211,12 @@ class Steps:
         change = Change.EXECUTED if exit_status == 0 else Change.FAILED
         self.account.executed(frame, change, exit_status=exit_status, reason=reason or frame.reason)
 
-    def _run(self, arguments: list[str], stand: Stand) -> str:
+    def _run(self, number: int, arguments: list[str], stand: Stand) -> str:
         self._abandon_from(self._first_left())
         frame = self._frames[-1] if self._frames else None
-        if frame is None or frame.silent or frame.running:
-            # Called where its status is used, or by another function: it always runs, and is told all the same.
-            frame = Frame(
-                statement=Statement(
-                    number=-1, key="", file=self._file(), line=self._last_line, phase=Phase.EXECUTE, text=""
-                ),
-                number=self.account.next_number(),
-                logged=True,
-                gated=False,
-            )
+        if frame is None or frame.silent or frame.running or frame.place != number:
+            # Called where its status is used, or with a function: it always runs, and is told all the same.
+            frame = Frame(statement=self._reach(number), number=self.account.next_number(), logged=True, gated=False)
             self._frames.append(frame)
         frame.command = " ".join(arguments)
         frame.running, frame.nests = True, stand.in_shell
@@ -241,14 +236,12 @@ class Steps:
     # --- COPY, APPEND, WRITE ---
 
     def _cp(self, number: int, arguments: list[str], stand: Stand) -> str:
-        statement = self._program.statements[number]
-        self._last_line = statement.line
+        statement = self._reach(number)
         status = self._native.copy(statement, self._program.copies[number], arguments, stand)
         return "shell" if status is None else str(status)
 
     def _to(self, place: int, target: str, stand: Stand) -> str:
-        statement = self._program.statements[place]
-        self._last_line = statement.line
+        statement = self._reach(place)
         if not stand.cwd or not is_plain_destination(target, cwd=stand.cwd):
             self._frames.append(Frame(statement=None, place=place, silent=True, target=target))
             return ""
@@ -308,15 +301,27 @@ class Steps:
         behind = [
             s
             for s in self._program.statements
-            if s.phase is Phase.EXECUTE and s.line > self._last_line and not self._reached[s.key]
+            if s.phase is Phase.EXECUTE and not s.asked and not self._reached[s.key] and self._is_ahead(s.file, s.line)
         ]
         verdicts = [(s, self._judge.judge(s)) for s in behind]
         return [f"{_label(s)}: not reached; {v.reason}" for s, v in verdicts if v.action in {Action.RUN, Action.DEFER}]
 
+    def _is_ahead(self, file: str, line: int, seen: frozenset[str] = frozenset()) -> bool:
+        """Is the line behind the last one that was reached? What is in a file that was not begun is where its ``.``
+        is."""
+        if file == self._program.file or file in self._last:
+            here = file == self._program.file or file == next(reversed(self._last))
+            return here and line > self._last.get(file, 0)
+        dots = [(by, at) for by, at, files in self._program.dots if file in files and by not in seen]
+        return any(self._is_ahead(by, at, seen | {file}) for by, at in dots)
+
     # --- small parts ---
 
-    def _file(self) -> str:
-        return self._program.statements[0].file if self._program.statements else "post.sh"
+    def _reach(self, number: int) -> Statement:
+        statement = self._program.statements[number]
+        self._last.pop(statement.file, None)
+        self._last[statement.file] = statement.line
+        return statement
 
     def _record(self, frame: Frame, *, exit_status: int, statement_status: int) -> None:
         statement = frame.statement

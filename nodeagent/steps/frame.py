@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nodeagent.evaluate.shell import Stand
+from nodeagent.evaluate.stand import Stand
 from nodeagent.model import Statement
 
 

@@ -2,14 +2,15 @@
 
 import os
 import time
-from collections.abc import Set
+from collections.abc import Callable, Set
 from pathlib import Path
 
 from nodeagent.apply import append, copy, write
 from nodeagent.apply.rsync import CopyOptions, is_local
 from nodeagent.apply.rsync import parse as parse_flags
+from nodeagent.evaluate.functions import CopyFunction
 from nodeagent.evaluate.meaning import CopyCall
-from nodeagent.evaluate.shell import Stand
+from nodeagent.evaluate.stand import Stand
 from nodeagent.ledger.view import View
 from nodeagent.model import Change, FileChange, Phase, Statement
 from nodeagent.steps.account import Account
@@ -22,13 +23,22 @@ class Native:
     """The native verbs of one evaluation.
 
     ``statements`` are the keys of all that the program has; ``fresh`` the numbers of those whose verb begins anew in
-    every evaluation.
+    every evaluation. ``holds``: is a function, once it is defined, surely the one that was read?
     """
 
-    def __init__(self, view: View, account: Account, statements: Set[str], fresh: Set[int]) -> None:
+    def __init__(
+        self,
+        view: View,
+        account: Account,
+        *,
+        statements: Set[str],
+        fresh: Set[int],
+        holds: Callable[[CopyFunction], bool],
+    ) -> None:
         self._view = view
         self._fresh = fresh
         self._account = account
+        self._holds = holds
         self._appends = append.Appends(statements=statements)
 
     def is_left_absent(self, path: str) -> bool:
@@ -40,6 +50,7 @@ class Native:
         operands = arguments[:2] if call.function is not None else arguments[len(call.flags) :]
         options = parse_flags(call.flags)
         as_read = stand.in_shell == (call.function is not None)  # else the name means something else by now
+        as_read = as_read and (call.function is None or self._holds(call.function))
         if options is None or len(operands) < 2 or not all(map(is_local, operands)) or not stand.cwd or not as_read:
             return None
         return self._copy(statement, call, operands, options, stand)

@@ -12,11 +12,12 @@
     === /etc/b
     what stands there before
 
-``row`` names the construct and whether the case is a ``hit`` of it or a ``near`` miss. Left of ``|`` stand the phases
-of the steps that the agent tells of that line, none where the shell does it; ``EXECUTE*`` is a step that runs at
-every apply, since its status is used or its tree is new. Relative paths are the repository's, others the starting
-tree's. After a path: mode, ``UID:GID``, ``-> TARGET`` for a link, ``escaped`` for content with Python's backslash
-escapes, ``open`` for content whose last line has no end; a ``/`` behind it makes a directory.
+``row`` names the construct and whether the case is a ``hit`` of it or a ``near`` miss. Left of ``|``, in post.sh and
+in what it sources, stand the phases of the steps that the agent tells of that line, none where the shell does it;
+``EXECUTE*`` is a step that runs at every apply, since its tree is new or its text. Relative paths are the
+repository's, others the starting tree's. After a path: mode, ``UID:GID``, ``-> TARGET`` for a link, ``escaped`` for
+content with Python's backslash escapes, ``open`` for content whose last line has no end; a ``/`` behind it makes a
+directory.
 
 Other keys: ``shells: bash`` (only that one), ``shells: own`` (the first line is left as it is); ``args`` of post.sh;
 ``differs: NAME PATH`` for a difference that is permitted; ``whole: REASON`` for a program that runs as one step.
@@ -47,7 +48,7 @@ DEFAULTS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """``expected`` holds (line, phase) of every step of post.sh that is to be told, ``always`` the lines whose steps
+    """``expected`` holds (file, line, phase) of every step that is to be told, ``always`` (file, line) of those that
     run each time."""
 
     name: str
@@ -59,8 +60,8 @@ class Case:
     differs: Sequence[tuple[str, str]]
     whole: str
     files: Mapping[bytes, File]
-    expected: frozenset[tuple[int, str]]
-    always: frozenset[int]
+    expected: frozenset[tuple[str, int, str]]
+    always: frozenset[tuple[str, int]]
 
     def files_for(self, shell: str) -> dict[bytes, File]:
         """The files, with post.sh's first line rewritten for a shell."""
@@ -87,7 +88,7 @@ def load(path: Path) -> Case:
     head, *sections = re.split(rb"^=== ", path.read_bytes(), flags=re.M)
     says, keys = _head(head.decode())
     files = dict(DEFAULTS)
-    expected: set[tuple[int, str]] = set()
+    expected: set[tuple[str, int, str]] = set()
     for section in sections:
         title, _, content = section.partition(b"\n")
         name, file = _section(title.decode(), content, expected)
@@ -96,7 +97,7 @@ def load(path: Path) -> Case:
     if kind not in {"hit", "near"} or b"post.sh" not in files:
         raise ValueError(f"{path}: it needs `row: NAME, hit` or `near`, and a post.sh")
     if "whole" in keys:
-        expected.add((1, "EXECUTE"))
+        expected.add(("post.sh", 1, "EXECUTE"))
     return Case(
         name=str(path.relative_to(CASES).with_suffix("")),
         says=says,
@@ -107,8 +108,8 @@ def load(path: Path) -> Case:
         differs=_differs(keys.get("differs", "")),
         whole=keys.get("whole", ""),
         files=files,
-        expected=frozenset((line, phase.removesuffix("*")) for line, phase in expected),
-        always=frozenset(line for line, phase in expected if phase.endswith("*")),
+        expected=frozenset((file, line, phase.removesuffix("*")) for file, line, phase in expected),
+        always=frozenset((file, line) for file, line, phase in expected if phase.endswith("*")),
     )
 
 
@@ -134,7 +135,7 @@ def _head(text: str) -> tuple[str, dict[str, str]]:
     return " ".join(says), keys
 
 
-def _section(title: str, content: bytes, expected: set[tuple[int, str]]) -> tuple[bytes, File]:
+def _section(title: str, content: bytes, expected: set[tuple[str, int, str]]) -> tuple[bytes, File]:
     name, *words = shlex.split(title)
     path = name.encode().decode("unicode_escape").encode("latin-1") if "\\" in name else name.encode()
     mode, owner = None, (0, 0)
@@ -154,12 +155,13 @@ def _section(title: str, content: bytes, expected: set[tuple[int, str]]) -> tupl
     if path.endswith(b"/"):
         return path.rstrip(b"/"), File(kind="directory", mode=mode or 0o755, owner=owner)
     if path == b"post.sh":
-        content = _margin(content, expected)
         mode = mode or 0o755
+    if path.endswith(b".sh"):
+        content = _margin(path.decode(), content, expected)
     return path, File(content=content, mode=0o644 if mode is None else mode, owner=owner)
 
 
-def _margin(content: bytes, expected: set[tuple[int, str]]) -> bytes:
+def _margin(file: str, content: bytes, expected: set[tuple[str, int, str]]) -> bytes:
     """Take the phases off; without any margin in the first line there is none."""
     lines = content.split(b"\n")
     if not re.match(rb"[A-Z* ]*\|", lines[0]):
@@ -168,7 +170,7 @@ def _margin(content: bytes, expected: set[tuple[int, str]]) -> bytes:
     for number, line in enumerate(lines, 1):
         margin, bar, rest = line.partition(b"|")
         if not bar and line:
-            raise ValueError(f"line {number} of post.sh has no margin: {line!r}")
-        expected |= {(number, phase) for phase in margin.decode().split()}
+            raise ValueError(f"line {number} of {file} has no margin: {line!r}")
+        expected |= {(file, number, phase) for phase in margin.decode().split()}
         text.append(rest.removeprefix(b" "))
     return b"\n".join(text)

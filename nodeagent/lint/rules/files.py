@@ -164,7 +164,7 @@ def copy_not_native(repository: Repository) -> Iterator[Finding]:
     for program in repository.entries:
         if repository.instrumented[program.file].whole:
             continue
-        understood = functions(program.script, lambda _: True).copies
+        understood = functions({program.file: program.script}, lambda _: True).copies
         copying = {name for name in program.functions if copies_arguments(program, name)}
         for name in sorted(copying - understood.keys()):
             node = program.functions[name][0]

@@ -19,7 +19,8 @@ from nodeagent.evaluate.grammar import parse
 from nodeagent.evaluate.instrument import instrument
 from nodeagent.evaluate.interpreter import interpreter
 from nodeagent.evaluate.pipes import Pipes
-from nodeagent.evaluate.stand_in import in_place_of, with_prelude
+from nodeagent.evaluate.sourcing import Note, Sourcing
+from nodeagent.evaluate.stand_in import with_prelude
 
 SHELLS = ["/bin/dash", "/bin/bash", "/bin/busybox ash"]
 
@@ -119,6 +120,11 @@ def plain(script):
     return done.stdout.decode().splitlines(), process.status_of(done.returncode)
 
 
+def sourcing(tmp_path, script, text):
+    note = Note(tmp_path)
+    return Sourcing(directory=script.parent, entry=script.name, text=text, sourced={}, note=note)
+
+
 def driven(script, tmp_path, handler=None, stop=None, limit=30.0):
     text = script.read_bytes()
     by = interpreter(text)
@@ -129,7 +135,7 @@ def driven(script, tmp_path, handler=None, stop=None, limit=30.0):
     try:
         with (
             Pipes.open(tmp_path / "run") as pipes,
-            in_place_of(script, with_prelude(program.text, pipes.prelude())) as back,
+            sourcing(tmp_path, script, with_prelude(program.text, pipes.prelude())) as files,
         ):
             running = process.Process.start(
                 [*by.argv, str(script), "arg"], cwd=str(script.parent), environment=os.environ, output=write_end
@@ -140,7 +146,7 @@ def driven(script, tmp_path, handler=None, stop=None, limit=30.0):
                 handler=handler,
                 output=read,
                 pipes=pipes,
-                hello=back,
+                files=files.request,
                 stop=stop or threading.Event(),
                 deadline=time.monotonic() + limit,
                 kill_step=lambda number, since: process.end_descendants(number, since=since, spare=running.pid),

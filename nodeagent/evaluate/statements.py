@@ -1,0 +1,92 @@
+"""The steps that a program's text holds, numbered as the text names them."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from nodeagent.evaluate.meaning import CopyCall
+from nodeagent.evaluate.syntax import Script
+from nodeagent.evaluate.usage import Dots
+from nodeagent.model import Phase, Statement
+
+_REPORT_LENGTH = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instrumented:
+    """``statements[n]`` is the step that the text names by the number ``n``.
+
+    ``logged`` holds the numbers of the steps whose own function logs what runs; ``lists`` of those that ``set -e`` may
+    let fail; ``fresh`` of each COPY or WRITE whose file something edits that always runs, so that the verb has to put
+    its own text first. ``scripts`` are the program and the files that it may source, by name; ``sourced`` the texts of
+    those that are instrumented; ``dots`` say where (file, line) which of them may be meant. ``whole`` says why the
+    program is to be run as one step; then ``text`` is as given.
+    """
+
+    text: bytes
+    file: str = "post.sh"
+    statements: tuple[Statement, ...] = ()
+    copies: dict[int, CopyCall] = field(default_factory=dict)
+    logged: frozenset[int] = frozenset()
+    lists: frozenset[int] = frozenset()
+    fresh: frozenset[int] = frozenset()
+    dots: tuple[tuple[str, int, tuple[str, ...]], ...] = ()
+    sourced: Mapping[str, bytes] = field(default_factory=dict)
+    scripts: Mapping[str, Script] = field(default_factory=dict)
+    whole: str = ""
+
+
+class Statements:
+    """Collects the statements of a program and of what it sources."""
+
+    def __init__(self) -> None:
+        self._found: list[Statement] = []
+        self._seen: Counter[tuple[str, bytes]] = Counter()
+        self.copies: dict[int, CopyCall] = {}
+        self.logged: set[int] = set()
+        self.lists: set[int] = set()
+        self.fresh: set[int] = set()
+        self.repeated: set[bytes] = set()  # paths that something writes to which always runs
+
+    def add(
+        self, file: str, text: bytes, line: int, phase: Phase, *, shown: bytes | None = None, asked: bool = False
+    ) -> int:
+        """A statement of this file; ``shown`` is the part of it that reports show. Returns its number."""
+        self._seen[file, text] += 1
+        identity = b"\0".join((file.encode(errors="surrogateescape"), text, b"%d" % self._seen[file, text]))
+        words = " ".join((shown or text).decode(errors="replace").split())
+        self._found.append(
+            Statement(
+                number=len(self._found),
+                key=hashlib.sha256(identity).hexdigest()[:32],
+                file=file,
+                line=line,
+                phase=phase,
+                text=words if len(words) <= _REPORT_LENGTH else words[: _REPORT_LENGTH - 1] + "…",
+                last_line=line + text.count(b"\n"),
+                asked=asked,
+            )
+        )
+        return len(self._found) - 1
+
+    def instrumented(
+        self, file: str, scripts: Mapping[str, Script], texts: Mapping[str, bytes], dots: Dots
+    ) -> Instrumented:
+        """The program's file, and what it sources; ``scripts`` as they were read, ``texts`` where instrumented."""
+        return Instrumented(
+            text=texts[file],
+            file=file,
+            statements=tuple(self._found),
+            copies=self.copies,
+            logged=frozenset(self.logged),
+            lists=frozenset(self.lists),
+            fresh=frozenset(self.fresh),
+            dots=tuple((name, _line(scripts[name].text, at), files) for (name, at), files in dots.items()),
+            sourced={name: text for name, text in texts.items() if name != file},
+            scripts=scripts,
+        )
+
+
+def _line(text: bytes, at: int) -> int:
+    return text.count(b"\n", 0, at) + 1

@@ -1,0 +1,131 @@
+"""From post.sh's text, and that of what it sources, to the texts that its shell is given."""
+
+import functools
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from nodeagent.apply import process
+from nodeagent.apply.rsync import parse as parse_flags
+from nodeagent.errors import PostScriptMissing
+from nodeagent.evaluate.annotations import annotated
+from nodeagent.evaluate.grammar import parse
+from nodeagent.evaluate.instrument import instrument
+from nodeagent.evaluate.interpreter import Interpreter, interpreter
+from nodeagent.evaluate.pipes import Pipes
+from nodeagent.evaluate.sources import sourced
+from nodeagent.evaluate.sourcing import with_notice
+from nodeagent.evaluate.stand_in import with_prelude
+from nodeagent.evaluate.statements import Instrumented
+from nodeagent.model import Notice, Phase, Reporter, Statement
+
+ENTRY = "post.sh"
+_NOTICE = 5  # syslog severity
+_NO_SHELL = "its first line names no shell"
+
+
+def check(read: Callable[[str], bytes | None], names: Iterable[str]) -> None:
+    """Refuse a tree that could not be evaluated, before it takes the place of the one that is in force.
+
+    Args:
+        read: gives a file of the tree, or None if there is none at the path.
+        names: the tree's files.
+
+    Raises:
+        PostScriptMissing: the tree has no post.sh.
+        AnnotationInvalid: an annotation in it cannot be followed.
+    """
+    text = read(ENTRY)
+    if text is None:
+        raise _missing(ENTRY)
+    program = Instrumented(text=text, whole=_NO_SHELL)
+    if interpreter(text).native:
+        program = _understood(text, read, lambda: names)
+    _annotated(_as_one_step(text, program.whole) if program.whole else program)
+
+
+def program_text(directory: Path) -> bytes:
+    """Raises:
+    PostScriptMissing: the tree has no post.sh.
+    """
+    script = directory / ENTRY
+    try:
+        return script.read_bytes()
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise _missing(str(script)) from error
+
+
+def prepare(directory: Path, text: bytes, by: Interpreter, pipes: Pipes, reporter: Reporter) -> Instrumented:
+    """The instrumented program, or the program as one step where it is not understood, and a word about it.
+
+    Raises:
+        AnnotationInvalid: an annotation in it cannot be followed.
+    """
+    program = Instrumented(text=text, whole=_NO_SHELL)
+    if by.native and not os.access(directory, os.W_OK):
+        program = replace(program, whole=f"{directory} is read-only, and nothing can take its place for a moment")
+    elif by.native:
+        program = _understood(text, functools.partial(_file, directory), lambda: _names(directory))
+    if not program.whole:
+        with_verbs = with_prelude(program.text, pipes.prelude())
+        texts = {name: with_notice(one) for name, one in program.sourced.items()}
+        accepted = {name for name, one in {ENTRY: with_verbs, **texts}.items() if _accepts(by, one, pipes)}
+        if ENTRY in accepted:
+            kept = {name: one for name, one in texts.items() if name in accepted}
+            return _annotated(replace(program, text=with_verbs, sourced=kept))
+        program = replace(program, whole=f"{by.argv[0]} -n refuses it")
+    reporter.report(Notice(priority=_NOTICE, text=f"{ENTRY} is run whole, as one step: {program.whole}", path=ENTRY))
+    return _annotated(_as_one_step(text, program.whole))
+
+
+def _understood(text: bytes, read: Callable[[str], bytes | None], names: Callable[[], Iterable[str]]) -> Instrumented:
+    script = parse(text)
+    return instrument(script, ENTRY, lambda flags: parse_flags(flags) is not None, sourced(script, ENTRY, names, read))
+
+
+def _accepts(by: Interpreter, text: bytes, pipes: Pipes) -> bool:
+    candidate = pipes.directory / "candidate"
+    candidate.write_bytes(text)
+    return process.check_syntax(by.argv, str(candidate))
+
+
+def _file(directory: Path, name: str) -> bytes | None:
+    path = directory / name
+    try:
+        return path.read_bytes() if path.is_file() else None
+    except OSError:
+        return None
+
+
+def _names(directory: Path) -> Iterator[str]:
+    for top, directories, files in os.walk(directory):
+        directories[:] = [name for name in directories if name != ".git"]
+        for name in files:
+            yield os.path.relpath(os.path.join(top, name), directory)
+
+
+def _missing(where: str) -> PostScriptMissing:
+    return PostScriptMissing(
+        f"{where}: the repository has no {ENTRY} at its top: it is the entry point; add it and push"
+    )
+
+
+def _annotated(program: Instrumented) -> Instrumented:
+    """With what the comments of its texts say of its steps."""
+    scripts = program.scripts or {ENTRY: parse(program.text)}
+    statements = list(program.statements)
+    for file, script in scripts.items():
+        if b"nodeagent:" in script.text and (file == ENTRY or file in program.sourced):
+            places = [number for number, statement in enumerate(statements) if statement.file == file]
+            said = annotated(script, file, [statements[n] for n in places], whole=program.whole)
+            for number, statement in zip(places, said, strict=True):
+                statements[number] = statement
+    return replace(program, statements=tuple(statements))
+
+
+def _as_one_step(text: bytes, reason: str) -> Instrumented:
+    key = hashlib.sha256(b"whole\0" + text).hexdigest()[:32]
+    statement = Statement(number=0, key=key, file=ENTRY, line=1, phase=Phase.EXECUTE, text=f"./{ENTRY}")
+    return Instrumented(text=text, statements=(statement,), whole=reason)

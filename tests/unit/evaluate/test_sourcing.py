@@ -1,0 +1,82 @@
+"""Which text stands at a file's path, and when."""
+
+import os
+
+import pytest
+
+from nodeagent.evaluate.functions import CopyFunction
+from nodeagent.evaluate.sourcing import Note, Sourcing, with_notice
+from nodeagent.evaluate.stand import Stand
+
+PUT = CopyFunction(flags=("-a",), makes_parent=False, name="put", file="lib/x.sh")
+
+
+@pytest.fixture
+def tree(tmp_path):
+    (tmp_path / "tree/lib").mkdir(parents=True)
+    (tmp_path / "tree/post.sh").write_text("program")
+    (tmp_path / "tree/lib/x.sh").write_text("original")
+    return tmp_path / "tree"
+
+
+@pytest.fixture
+def sourcing(tree, tmp_path):
+    texts = {"lib/x.sh": (b"original", b"instrumented")}
+    with Sourcing(directory=tree, entry="post.sh", text=b"verbs", sourced=texts, note=Note(tmp_path)) as found:
+        assert (tree / "post.sh").read_text() == "verbs"
+        assert found.request(["hello"], at(tree))
+        yield found
+
+
+def at(directory):
+    return Stand(cwd=str(directory), umask=0o022, resolved="")
+
+
+@pytest.mark.parametrize(
+    ("file", "path", "cwd"), [("lib/x.sh", "", "."), ("./x.sh", "/usr/bin", "lib"), ("x.sh", "/usr/bin:lib", ".")]
+)
+def test_a_file_holds_the_other_text_until_it_has_been_opened(file, path, cwd, tree, sourcing):
+    assert (tree / "post.sh").read_text() == "program"
+    assert sourcing.request(["dot", file, path], at(tree / cwd))
+    assert (tree / "lib/x.sh").read_text() == "instrumented"
+    assert not sourcing.holds(PUT)
+    assert sourcing.request(["in"], at(tree))
+    assert (tree / "lib/x.sh").read_text() == "original"
+    assert sourcing.holds(PUT)
+    assert os.listdir(tree / "lib") == ["x.sh"]
+
+
+def test_any_other_request_brings_the_file_s_own_text_back(tree, sourcing):
+    sourcing.request(["dot", "lib/x.sh", ""], at(tree))
+    assert not sourcing.request(["go", "1"], at(tree))
+    assert (tree / "lib/x.sh").read_text() == "original"
+    assert not sourcing.holds(PUT)
+
+
+def test_a_file_that_has_changed_is_left_alone_and_its_functions_are_doubted(tree, sourcing):
+    sourcing.request(["dot", "lib/x.sh", ""], at(tree))
+    sourcing.request(["in"], at(tree))
+    (tree / "lib/x.sh").write_text("put() { :; }")
+    sourcing.request(["dot", "lib/x.sh", ""], at(tree))
+    assert (tree / "lib/x.sh").read_text() == "put() { :; }"
+    assert not sourcing.holds(PUT)
+
+
+def test_a_file_that_is_not_there_is_the_shell_s_to_tell(tree, sourcing):
+    assert sourcing.request(["dot", "lib/none.sh", "/usr/bin"], at(tree))
+
+
+def test_what_a_killed_agent_has_left_is_brought_back(tree, tmp_path):
+    note = Note(tmp_path)
+    note.write([tree / "lib/x.sh", tree / "gone/y.sh"])
+    os.link(tree / "lib/x.sh", tree / "lib/.x.sh.nodeagent-original")
+    (tree / "other").write_text("instrumented")
+    (tree / "other").rename(tree / "lib/x.sh")
+    note.restore()
+    note.restore()
+    assert (tree / "lib/x.sh").read_text() == "original"
+    assert os.listdir(tree / "lib") == ["x.sh"]
+
+
+def test_the_first_line_says_that_the_file_is_open_and_stays_the_first():
+    assert with_notice(b"#!/bin/sh\nx\n") == b"__na_in && :; #!/bin/sh\nx\n"
