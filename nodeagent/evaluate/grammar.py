@@ -240,14 +240,18 @@ class _Reader:
         return self._with_redirects(command, list(redirects), outer or node) if redirects else command
 
     def _own_children(self, node: Tree) -> list[Tree]:
-        """Without the assignments that stand on lines before: they are a statement of their own."""
+        """Without the assignments that stand on lines before: they are a statement of their own.
+
+        Raises:
+            _NotUnderstoodError: other words stand on lines before (a reserved word that is taken for an argument).
+        """
         own = [child for child in node.children if child.type != "comment"]
         first = 0
         for index in range(1, len(own)):
-            if own[index - 1].type != "variable_assignment":
-                break
             between = self._text[own[index - 1].end_byte : own[index].start_byte]
             if b"\n" in between.replace(b"\\\n", b""):
+                if any(child.type != "variable_assignment" for child in own[:index]):
+                    raise _NotUnderstoodError(own[index].start_point[0] + 1)
                 first = index
         return own[first:]
 

@@ -47,6 +47,12 @@ def test_a_reserved_word_as_a_command_means_that_the_tree_is_wrong():
     assert parse(b"a\nif x; then\n:\nfi; done\n").error_line is not None
 
 
+def test_an_argument_on_another_line_means_that_the_tree_is_wrong():
+    text = b'if a; then\n  cat "$1" | $b $c | $d $e -x${f}f -\nelse\n  echo "$g" 1>&2\n  exit 1\nfi\n'
+    assert parse(text).error_line == 3
+    assert parse(b"a \\\n  b \\\n  c\n").error_line is None
+
+
 def test_hostile_depth_is_no_error_of_ours():
     assert parse(b"( " * 5000 + b"a" + b" )" * 5000).error_line is not None
 
