@@ -123,9 +123,9 @@ class Statement:
 class Attempt:
     """How an EXECUTE step came out when it last ran, or was taken as done.
 
-    ``statement_status`` is what post.sh saw, ``exit_status`` what the command itself returned (a RUN function hides
-    it). ``evaluation`` and ``boot`` are those in which it ran; ``tries`` counts the runs since it became due, this one
-    included; ``tick`` is the ledger's count of changes when it began.
+    ``statement_status`` is what post.sh saw (256 more: it ended there), ``exit_status`` what the command itself
+    returned (a RUN function hides it). ``evaluation`` and ``boot`` are those in which it ran; ``tries`` counts the runs
+    since it became due, this one included; ``tick`` is the ledger's count of changes when it began.
     """
 
     succeeded: bool

@@ -152,6 +152,20 @@ def locate(path: str, *, cwd: str, follow: bool) -> Place:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
 
 
+def can_be_opened(path: str) -> bool:
+    """Whether a redirection to this resolved path can be opened (the file may be missing, its directory not).
+
+    A program that is being run cannot be written, but can be replaced.
+    """
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+    except FileNotFoundError:
+        return os.access(os.path.dirname(path), os.W_OK | os.X_OK)
+    except OSError as error:
+        return error.errno == errno.ETXTBSY
+    return True
+
+
 def is_plain_destination(path: str, *, cwd: str) -> bool:
     """Whether ``>>`` and ``>`` to this path are for nodeagent to place.
 

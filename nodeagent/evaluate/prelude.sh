@@ -28,7 +28,14 @@ __na_go() { # NUMBER NAME...: may this step run? If not, __na_no gives the statu
   case $__na_r in run) return 0 ;; esac
   return 1
 }
-__na_no() { return "$__na_r"; }
+__na_no() { # 256 and more: it is the step in which the shell ended, of a signal or with a status
+  if [ "$__na_r" -ge 256 ]; then
+    __na_r=$((__na_r - 256))
+    if [ "$__na_r" -gt 128 ]; then kill "-$((__na_r - 128))" "$$"; fi
+    exit "$__na_r"
+  fi
+  return "$__na_r"
+}
 __na_to() { # NUMBER: where to write the text that is meant for __na_t
   __na_call to "$1" "$__na_t"
   case $__na_r in '') __na_o=$__na_t ;; *) __na_o=$__na_r ;; esac

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nodeagent.apply import process
-from nodeagent.apply.paths import is_plain_destination
+from nodeagent.apply.paths import can_be_opened, is_plain_destination
 from nodeagent.evaluate.functions import CopyFunction
 from nodeagent.evaluate.policy import Action, Verdict
 from nodeagent.evaluate.stand import Stand
@@ -25,6 +25,7 @@ from nodeagent.steps.due import Judge
 from nodeagent.steps.frame import Frame
 from nodeagent.steps.native import Native
 
+ENDS = 256  # is added to the status of a step in which post.sh ended: so it does where the step is skipped
 _REACH_LIMIT = 100_000  # steps of one evaluation; a loop without end is told from work
 
 
@@ -247,7 +248,7 @@ class Steps:
             return ""
         staged = None
         resolved = os.path.realpath(os.path.join(stand.cwd, target))
-        if os.path.isdir(os.path.dirname(resolved)) or self._native.is_left_absent(resolved):
+        if can_be_opened(resolved) or self._native.is_left_absent(resolved):
             staged = self._staging / f"text-{len(self._frames)}"
             staged.unlink(missing_ok=True)
         # Else the redirection fails: its message, its status and what is not run then are the shell's.
@@ -292,7 +293,8 @@ class Steps:
                 self.account.executed(frame, Change.FAILED, exit_status=status, reason=reason)
             else:
                 frame.expired |= expired
-                self._finish(frame, status, reason=f"post.sh ended here with status {status}")
+                reason = f"post.sh ended here with status {status}"
+                self._finish(frame, status, replayed=None if expired else status + ENDS, reason=reason)
         self._frames.clear()
         self._mark.clear()
 

@@ -93,7 +93,9 @@ class Native:
         statement, stand = frame.statement, frame.stand
         if frame.staged is None:
             path = os.path.join(stand.cwd, frame.target)
-            reason = f"{statement.text}: cannot create {path}: there is no such directory"
+            there = os.path.isdir(os.path.dirname(path))
+            why = "it cannot be opened for writing" if there else "there is no such directory"
+            reason = f"{statement.text}: cannot create {path}: {why}"
             self._account.placed(statement, FileChange(path=path, change=Change.FAILED, reason=reason), frame.number)
             return status
         text = _read_limited(frame.staged)
