@@ -12,6 +12,7 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from nodeagent.apply.attributes import Attributes, UnknownOwnerError, declared, group_id, user_id
 from nodeagent.apply.paths import Directory, locate, open_directory
 from nodeagent.apply.place import LeftAbsentError, Placer
 from nodeagent.apply.rsync import CopyOptions
@@ -37,6 +38,9 @@ def copy(
     make_parent: bool,
     destinations: Destinations,
     report: Callable[[FileChange], None],
+    mode: int | None = None,
+    user: str = "",
+    group: str = "",
 ) -> int:
     """Copy as rsync does.
 
@@ -50,12 +54,31 @@ def copy(
         make_parent: Do ``mkdir -p "$(dirname DEST)"`` first.
         destinations: The ledger.
         report: Told each destination once, in the order in which they were seen to.
+        mode: What an annotation declares for files (permission bits), or None.
+        user: The owner that an annotation declares, by name or number, or empty.
+        group: The group, likewise.
 
     Returns:
         rsync's exit status: 0, 3 or 11 when the destination cannot be used at all, 23 when some of it failed. What
         failed was reported with the reason, and the rest was done.
     """
-    placer = Placer(options=options, umask=umask, destinations=destinations, report=report)
+    path = os.path.join(cwd, destination)
+    try:
+        said = declared(mode=mode, user=user, group=group)
+    except UnknownOwnerError as error:  # nothing is placed that the wrong one could read
+        report(FileChange(path=path, change=Change.FAILED, reason=f"owner={user}{group and ':' + group}: {error}"))
+        return _PARTIAL
+
+    def chown(look_up: Callable[[str], int], name: str) -> int | None:
+        try:
+            return look_up(name) if name else None
+        except UnknownOwnerError as error:  # rsync says so, leaves the owners as they are in the source, and returns 0
+            report(FileChange(path=path, change=Change.FAILED, reason=f"rsync: --chown: {error}"))
+            return None
+
+    uid, gid = chown(user_id, options.user), chown(group_id, options.new_group)
+    attributes = Attributes(options=options, umask=umask, declared=said, uid=uid, gid=gid)
+    placer = Placer(options=options, attributes=attributes, destinations=destinations, report=report)
     return _Copy(cwd=cwd, options=options, placer=placer, report=report).run(sources, destination, make_parent)
 
 
@@ -111,8 +134,10 @@ class _Copy:
                     continue  # "skipping directory"
                 if contents:
                     wanted.roots.append(found)
-                    wanted.add_entries(path, None, opened, follow=True)
-                else:
+                    wanted.add_entries(path, None, opened, rules=self.options.rules, prefix="", follow=True)
+                elif not self.options.rules.leave_out(
+                    os.path.basename(operand), is_directory=stat.S_ISDIR(found.st_mode)
+                ):
                     wanted.add(os.path.basename(operand), Source(name=path, dir_fd=None, stat=found))
             except OSError as error:
                 named = isinstance(error, FileNotFoundError) and not contents and os.path.isdir(os.path.dirname(path))
@@ -123,7 +148,7 @@ class _Copy:
     def _is_left_absent(self, destination: str, wanted: Wanted) -> bool:
         """Whether a later step removed what this verb placed the last time, with the directory that it was in."""
         path = os.path.realpath(os.path.join(self.cwd, destination))
-        if os.path.isdir(os.path.dirname(path)) and (os.path.lexists(path) or wanted.is_single()):
+        if os.path.isdir(os.path.dirname(path)) and (os.path.lexists(path) or wanted.is_single(self.options.rules)):
             return False  # the placer looks at each destination
         absent = self.placer.destinations.left_absent
         names = wanted.entries.keys()
@@ -138,10 +163,11 @@ class _Copy:
             _UnusableDestinationError: the destination is missing or is something that cannot take them.
         """
         path = os.path.join(self.cwd, destination)
-        single = wanted.is_single()
+        single = wanted.is_single(self.options.rules)
         slash = destination.endswith("/")
         mkpath = self.options.mkpath and (not single or "/" in destination)
-        found = self._look_at(path, _FILE_IO if mkpath else _SELECTION)
+        made_first = path if not (single or slash) else path.rpartition("/")[0]
+        found = self._look_at(path, _FILE_IO if mkpath and not _can_be_made(made_first) else _SELECTION)
         if found is None and mkpath:
             self._make_path(os.path.dirname(path.rstrip("/")))
         if found is not None and stat.S_ISDIR(found.st_mode):
@@ -149,7 +175,7 @@ class _Copy:
                 self.target = (found.st_dev, found.st_ino)
                 if wanted.roots:
                     self.placer.directory_stands(at, wanted.roots[0])
-                self._level(at, wanted, depth=0, contents=bool(wanted.roots))
+                self._level(at, wanted, depth=0, contents=bool(wanted.roots), prefix="")
         elif found is not None:
             if not single:
                 raise _UnusableDestinationError(
@@ -211,7 +237,7 @@ class _Copy:
                 opened.enter_context(at)
             except OSError as error:
                 raise _UnusableDestinationError(_FILE_IO, _says("mkdir", path, error)) from error
-            self._level(at, wanted, depth=0, contents=bool(wanted.roots))
+            self._level(at, wanted, depth=0, contents=bool(wanted.roots), prefix="")
             if wanted.roots:
                 self._set_time(at, wanted.roots[0])
 
@@ -223,36 +249,39 @@ class _Copy:
             raise _UnusableDestinationError(_SELECTION, _says("change_dir", os.path.dirname(path), error)) from error
         with place:
             if wanted.roots:
-                self._directory(place.directory, place.name, [], wanted.roots[0], depth=0)
-            for sources in wanted.entries.values():
-                self._entry(place.directory, place.name, sources, depth=0)
+                self._directory(place.directory, place.name, [], wanted.roots[0], depth=0, shown="")
+            for name, sources in wanted.entries.items():
+                self._entry(place.directory, place.name, sources, depth=0, shown=name)
 
     # --- one level of the tree ------------------------------------------------------------------------------------
 
-    def _level(self, at: Directory, wanted: Wanted, *, depth: int, contents: bool) -> None:
-        """Place all entries in an open directory: files first, then directories with what is below them."""
-        if contents and self.delete:
-            self._remove_others(at, wanted)
-        for name, sources in wanted.in_order():
-            self._entry(at, name, sources, depth=depth)
+    def _level(self, at: Directory, wanted: Wanted, *, depth: int, contents: bool, prefix: str) -> None:
+        """Place all entries in an open directory: files first, then directories with what is below them.
 
-    def _entry(self, at: Directory, name: str, sources: Sequence[Source], *, depth: int) -> None:
+        ``prefix`` is what the rules see in front of each name.
+        """
+        if contents and self.delete:
+            self._remove_others(at, wanted, prefix)
+        for name, sources in wanted.in_order():
+            self._entry(at, name, sources, depth=depth, shown=prefix + name)
+
+    def _entry(self, at: Directory, name: str, sources: Sequence[Source], *, depth: int, shown: str) -> None:
         directories = [source for source in sources if source.is_directory]
         if directories:
-            self._directory(at, name, directories, directories[0].stat, depth=depth)
+            self._directory(at, name, directories, directories[0].stat, depth=depth, shown=shown)
             return
         source, mode = sources[0], sources[0].stat.st_mode
         with self._failures(at.child(name)):
             if stat.S_ISREG(mode):
-                self.placer.file(at, name, source)
+                self.placer.file(at, name, source, shown=shown)
             elif stat.S_ISLNK(mode):
                 if self.options.links:
-                    self.placer.link(at, name, source)
+                    self.placer.link(at, name, source, shown=shown)
             elif self.options.devices if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) else self.options.specials:
-                self.placer.node(at, name, source)
+                self.placer.node(at, name, source, shown=shown)
 
     def _directory(
-        self, at: Directory, name: str, sources: Sequence[Source], mode_of: os.stat_result, *, depth: int
+        self, at: Directory, name: str, sources: Sequence[Source], mode_of: os.stat_result, *, depth: int, shown: str
     ) -> None:
         absent = contextlib.suppress(LeftAbsentError)
         with absent, self._failures(at.child(name)), contextlib.ExitStack() as opened:
@@ -266,24 +295,29 @@ class _Copy:
                 if (source.stat.st_dev, source.stat.st_ino) == self.target:
                     continue
                 try:
-                    wanted.add_entries(source.name, source.dir_fd, opened)
+                    wanted.add_entries(source.name, source.dir_fd, opened, rules=self.options.rules, prefix=f"{shown}/")
                 except OSError as error:
                     complete = self.delete = False
                     self._failed(below.path, _says("opendir", source.name, error))
-            self._level(below, wanted, depth=depth + 1, contents=complete)
+            self._level(below, wanted, depth=depth + 1, contents=complete, prefix=f"{shown}/")
             if made:
                 self._set_time(below, mode_of)
 
-    def _remove_others(self, at: Directory, wanted: Wanted) -> None:
-        """``--delete``: remove what the source does not have."""
+    def _remove_others(self, at: Directory, wanted: Wanted, prefix: str) -> None:
+        """``--delete``: remove what the source does not have and no rule protects."""
         for name in sorted(set(at.names()) - wanted.entries.keys(), key=os.fsencode):
             with self._failures(at.child(name)):
-                if (there := at.lstat(name)) is not None:
-                    self.placer.remove(at, name, there)
+                there = at.lstat(name)
+                if there is None or self._is_protected(prefix + name, there):
+                    continue
+                self.placer.remove(at, name, there, shown=prefix + name)
+
+    def _is_protected(self, shown: str, there: os.stat_result) -> bool:
+        return self.options.protecting.leave_out(shown, is_directory=stat.S_ISDIR(there.st_mode))
 
     def _set_time(self, at: Directory, source: os.stat_result) -> None:
         """A new directory gets its source's time, after the last entry was made in it."""
-        if self.options.times:
+        if self.options.times and not self.options.omit_dir_times:
             with self._failures(at.path):
                 os.utime(at.fd, ns=(source.st_mtime_ns, source.st_mtime_ns))
 
@@ -300,6 +334,15 @@ class _Copy:
     def _failed(self, path: str, reason: str) -> None:
         self.status = _PARTIAL
         self.report(FileChange(path=path, change=Change.FAILED, reason=reason))
+
+
+def _can_be_made(path: str) -> bool:
+    """What rsync's ``--mkpath`` takes for made: what is there, unless it leads to something else than a directory."""
+    try:
+        os.lstat(path)
+    except OSError:
+        return False
+    return os.path.isdir(path) or not os.path.exists(path)
 
 
 def _says(what: str, path: str, error: OSError) -> str:

@@ -70,6 +70,15 @@ class Directory:
         finally:
             os.close(fd)
 
+    def change_mode(self, mode: int) -> None:
+        """Give the directory another mode (permission bits)."""
+        fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self.fd)
+        try:
+            os.fchmod(fd, mode)
+        finally:
+            os.close(fd)
+        self.mode = stat.S_IFMT(self.mode) | mode
+
     def vouches_for(self, entry: os.stat_result) -> bool:
         """Whether root alone decides that this entry stands where it stands."""
         if not self.trusted or self.uid not in _masters():
@@ -77,6 +86,12 @@ class Directory:
         if not self.mode & _OTHERS_WRITE:
             return True
         return bool(self.mode & stat.S_ISVTX) and entry.st_uid in _masters()
+
+    @property
+    def mount_id(self) -> int:
+        """Which mount the directory is in (``mnt_id`` in proc(5)): a bind mount shows in nothing else."""
+        with open(f"/proc/self/fdinfo/{self.fd}", "rb") as info:
+            return next(int(line.split()[1]) for line in info if line.startswith(b"mnt_id:"))
 
     @property
     def new_gid(self) -> int:

@@ -11,13 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from nodeagent.apply import atomic
+from nodeagent.apply.attributes import Attributes
 from nodeagent.apply.incoming import Incoming
 from nodeagent.apply.paths import Directory
 from nodeagent.apply.rsync import CopyOptions
 from nodeagent.apply.tree import Source
 from nodeagent.model import Change, Content, Destinations, FileChange, Phase
 
-_LINK_MODE = 0o777
 _PEEK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -29,16 +29,18 @@ class LeftAbsentError(Exception):
 class Placer:
     """Places what COPY copies, one destination a call, and reports each.
 
+    ``shown`` is a destination's path below the top of the copy, as ``--exclude`` sees it.
+
     Each method raises OSError when the destination could not be made; then nothing was reported and what stood there
     stands unchanged (a directory that had to make way for a file is the one thing that cannot be put back at once).
     """
 
     options: CopyOptions
-    umask: int
+    attributes: Attributes
     destinations: Destinations
     report: Callable[[FileChange], None]
 
-    def file(self, at: Directory, name: str, source: Source) -> None:
+    def file(self, at: Directory, name: str, source: Source, *, shown: str) -> None:
         """Place a regular file."""
         path = at.child(name)
         there = at.lstat(name)
@@ -46,16 +48,16 @@ class Placer:
             if self.destinations.left_absent(path):
                 return self._leave_absent(at, name, there, self._wanted(at, incoming.stat, incoming.digest))
             if there is None:
-                self._replace(at, name, incoming, there=None, same=False)
+                self._replace(at, name, incoming, there=None, same=False, shown=shown)
                 change = Change.CREATED
                 wanted = self._wanted(at, incoming.stat, incoming.digest)
             else:
                 wanted = self._wanted(at, incoming.stat, incoming.digest)
                 settled = self.destinations.settled(path, wanted)
-                change = Change.UNCHANGED if settled else self._bring(at, name, incoming, there, wanted)
+                change = Change.UNCHANGED if settled else self._bring(at, name, incoming, there, wanted, shown=shown)
         return self._done(path, wanted, change)
 
-    def link(self, at: Directory, name: str, source: Source) -> None:
+    def link(self, at: Directory, name: str, source: Source, *, shown: str) -> None:
         """Place a symbolic link."""
         path = at.child(name)
         target = os.readlink(source.name, dir_fd=source.dir_fd)
@@ -67,7 +69,7 @@ class Placer:
             return self._done(path, wanted, Change.UNCHANGED)
         left = self.destinations.left(path, wanted)
         same = there is not None and stat.S_ISLNK(there.st_mode) and os.readlink(name, dir_fd=at.fd) == target
-        final = self._final(wanted, left, there, same=same)
+        final = self.attributes.final(wanted, left, there, same=same)
         if there is not None and same:
             if (there.st_uid, there.st_gid) == (final.uid, final.gid):
                 return self._done(path, wanted, Change.UNCHANGED)
@@ -75,23 +77,23 @@ class Placer:
             os.chown(name, final.uid, final.gid, dir_fd=at.fd, follow_symlinks=False)
             return self._done(path, wanted, Change.UPDATED)
         self._check_way(at, name, there)
-        self._make_way(at, name, there)
+        self._make_way(at, name, there, shown=shown)
         atomic.place_link(at.fd, name, target, uid=final.uid, gid=final.gid, mtime_ns=self._mtime(source.stat))
         return self._done(path, wanted, Change.CREATED if there is None else Change.UPDATED)
 
-    def node(self, at: Directory, name: str, source: Source) -> None:
+    def node(self, at: Directory, name: str, source: Source, *, shown: str) -> None:
         """Place a fifo, a socket or a device. The ledger does not know these: they are compared by their lstat."""
         path = at.child(name)
         wanted = self._wanted(at, source.stat, "")
         there = at.lstat(name)
         same = there is not None and stat.S_IFMT(there.st_mode) == wanted.kind and there.st_rdev == source.stat.st_rdev
-        final = self._final(wanted, None, there, same=same)
+        final = self.attributes.final(wanted, None, there, same=same)
         if there is not None and not stat.S_ISDIR(there.st_mode) and not self.options.perms:
             final = replace(final, mode=stat.S_IMODE(there.st_mode))  # here rsync does not look at the kind
         if there is not None and same and _attributes(there) == (final.mode, final.uid, final.gid):
             return self.report(FileChange(path=path, change=Change.UNCHANGED))
         self._check_way(at, name, there)
-        self._make_way(at, name, there)
+        self._make_way(at, name, there, shown=shown)
         atomic.place_node(
             at.fd,
             name,
@@ -119,7 +121,7 @@ class Placer:
         made = there is None or not stat.S_ISDIR(there.st_mode)
         change = Change.UNCHANGED
         if made:
-            final = self._final(wanted, self.destinations.left(path, wanted), None, same=False)
+            final = self.attributes.final(wanted, self.destinations.left(path, wanted), None, same=False)
             if there is not None:
                 self.destinations.keep(path)
             atomic.place_directory(
@@ -133,12 +135,26 @@ class Placer:
             )
             change = Change.CREATED if there is None else Change.UPDATED
         below = at.enter(name)
-        self._done(path, wanted, change)
+        if made:
+            self._done(path, wanted, change)
+        else:
+            self._directory_stands(below, wanted)
         return below, made
 
     def directory_stands(self, at: Directory, source: os.stat_result) -> None:
-        """Take note of a directory that the source has and that stands already."""
-        self._done(at.path, self._wanted(at, source, ""), Change.UNCHANGED)
+        """See to a directory that the source has and that stands already."""
+        self._directory_stands(at, self._wanted(at, source, ""))
+
+    def _directory_stands(self, at: Directory, wanted: Content) -> None:
+        """It keeps its mode, unless ``--chmod=D...`` says expressly what directories are to have."""
+        left = self.destinations.left(at.path, wanted)
+        mode = wanted.mode if left is None else left.mode
+        change = Change.UNCHANGED
+        if self.attributes.names_directories() and stat.S_IMODE(at.mode) != mode:
+            self.destinations.keep(at.path)
+            at.change_mode(mode)
+            change = Change.UPDATED
+        self._done(at.path, wanted, change)
 
     def plain_directory(self, at: Directory, name: str) -> None:
         """Make a directory as ``mkdir`` does, for want of one to put things into.
@@ -146,24 +162,44 @@ class Placer:
         Raises:
             LeftAbsentError: it is not to be there.
         """
-        wanted = Content(kind=stat.S_IFDIR, digest="", mode=0o777 & ~self.umask, uid=os.geteuid(), gid=at.new_gid)
+        wanted = Content(
+            kind=stat.S_IFDIR, digest="", mode=0o777 & ~self.attributes.umask, uid=os.geteuid(), gid=at.new_gid
+        )
         self._check_absent(at.child(name), at.lstat(name), wanted)
         atomic.place_directory(at.fd, name, mode=wanted.mode, uid=wanted.uid, gid=wanted.gid, inherit=True)
         self._done(at.child(name), wanted, Change.CREATED)
 
-    def remove(self, at: Directory, name: str, there: os.stat_result) -> None:
-        """Remove what is not in the source, with all that is below it; each file is kept by the ledger first."""
+    def remove(self, at: Directory, name: str, there: os.stat_result, *, shown: str) -> bool:
+        """Remove what is not in the source, with all that is below it; each file is kept by the ledger first.
+
+        Args:
+            at: Where it stands.
+            name: Its name there.
+            there: Its lstat.
+            shown: Its path below the top of the copy, as the rules see it.
+
+        Returns:
+            Whether it is gone: what ``--exclude`` protects stays, with the directories on the way to it.
+        """
         path = at.child(name)
         if stat.S_ISDIR(there.st_mode):
             with at.enter(name) as below:
-                for entry in sorted(os.listdir(below.fd), key=os.fsencode):
-                    if (inner := below.lstat(entry)) is not None:
-                        self.remove(below, entry, inner)
+                if below.mount_id != at.mount_id:
+                    raise OSError(f"cannot delete mount point: {path}")
+                gone = [
+                    not self.options.protecting.leave_out(f"{shown}/{entry}", is_directory=stat.S_ISDIR(inner.st_mode))
+                    and self.remove(below, entry, inner, shown=f"{shown}/{entry}")
+                    for entry in sorted(below.names(), key=os.fsencode)
+                    if (inner := below.lstat(entry)) is not None
+                ]
+            if not all(gone):
+                return False
             os.rmdir(name, dir_fd=at.fd)
         else:
             self.destinations.keep(path)
             os.unlink(name, dir_fd=at.fd)
         self.report(FileChange(path=path, change=Change.PRUNED))
+        return True
 
     def _check_absent(self, path: str, there: os.stat_result | None, wanted: Content) -> None:
         if there is None:
@@ -182,17 +218,19 @@ class Placer:
             os.unlink(name, dir_fd=at.fd)
         self._done(at.child(name), wanted, Change.PRUNED if removed else Change.UNCHANGED)
 
-    def _bring(self, at: Directory, name: str, incoming: Incoming, there: os.stat_result, wanted: Content) -> Change:
+    def _bring(
+        self, at: Directory, name: str, incoming: Incoming, there: os.stat_result, wanted: Content, *, shown: str
+    ) -> Change:
         """Turn what stands there into the file, by its attributes alone when the content is right."""
         path = at.child(name)
         if not stat.S_ISREG(there.st_mode) or there.st_size != incoming.stat.st_size:
-            self._replace(at, name, incoming, there=there, same=False)
+            self._replace(at, name, incoming, there=there, same=False, shown=shown)
             return Change.UPDATED
         fd = os.open(name, _PEEK, dir_fd=at.fd)
         try:
             there = os.fstat(fd)
             same = incoming.equals(fd)
-            final = self._final(wanted, self.destinations.left(path, wanted), there, same=same)
+            final = self.attributes.final(wanted, self.destinations.left(path, wanted), there, same=same)
             if same and _attributes(there) == (final.mode, final.uid, final.gid):
                 return Change.UNCHANGED
             # Several names: who owns the directory may have linked somebody else's file here.
@@ -203,19 +241,19 @@ class Placer:
                 return Change.UPDATED
         finally:
             os.close(fd)
-        self._replace(at, name, incoming, there=there, same=same)
+        self._replace(at, name, incoming, there=there, same=same, shown=shown)
         return Change.UPDATED
 
     def _replace(
-        self, at: Directory, name: str, incoming: Incoming, *, there: os.stat_result | None, same: bool
+        self, at: Directory, name: str, incoming: Incoming, *, there: os.stat_result | None, same: bool, shown: str
     ) -> None:
         path = at.child(name)
         self._check_way(at, name, there)
         with atomic.AtomicFile(at.fd, name) as file:
             incoming.pour(file.fd)
             wanted = self._wanted(at, incoming.stat, incoming.digest)
-            final = self._final(wanted, self.destinations.left(path, wanted), there, same=same)
-            self._make_way(at, name, there)
+            final = self.attributes.final(wanted, self.destinations.left(path, wanted), there, same=same)
+            self._make_way(at, name, there, shown=shown)
             if there is not None and stat.S_ISREG(there.st_mode):
                 file.carry_labels()
             mtime_ns = self._mtime(incoming.stat)
@@ -223,48 +261,24 @@ class Placer:
 
     def _check_way(self, at: Directory, name: str, there: os.stat_result | None) -> None:
         """Refuse, as rsync does without ``--delete``, to replace a directory that is not empty."""
-        if there is not None and stat.S_ISDIR(there.st_mode) and not self.options.delete:
+        if there is not None and stat.S_ISDIR(there.st_mode) and not (self.options.delete or self.options.force):
             with at.enter(name) as below:
                 if below.names():
-                    raise OSError(f"could not make way for it: cannot delete non-empty directory: {at.child(name)}")
+                    raise _in_the_way(at.child(name))
 
-    def _make_way(self, at: Directory, name: str, there: os.stat_result | None) -> None:
+    def _make_way(self, at: Directory, name: str, there: os.stat_result | None, *, shown: str) -> None:
         """Let the ledger know; a directory is removed, as a rename cannot replace it."""
-        if there is None:
-            return self.destinations.keep(at.child(name))
-        if stat.S_ISDIR(there.st_mode) and self.options.delete:
-            return self.remove(at, name, there)
-        self.destinations.keep(at.child(name))
-        return os.rmdir(name, dir_fd=at.fd) if stat.S_ISDIR(there.st_mode) else None
+        if there is None or not stat.S_ISDIR(there.st_mode):
+            self.destinations.keep(at.child(name))
+        elif self.options.delete or self.options.force:
+            if not self.remove(at, name, there, shown=shown):
+                raise _in_the_way(at.child(name))
+        else:
+            self.destinations.keep(at.child(name))
+            os.rmdir(name, dir_fd=at.fd)
 
     def _wanted(self, at: Directory, source: os.stat_result, digest: str) -> Content:
-        """What the verb asks for, from the source alone: the same question next time."""
-        kind = stat.S_IFMT(source.st_mode)
-        mode = stat.S_IMODE(source.st_mode)
-        if kind == stat.S_IFLNK:
-            mode = _LINK_MODE
-        elif not self.options.perms:
-            mode &= 0o777 & ~self.umask
-        return Content(
-            kind=kind,
-            digest=digest,
-            mode=mode,
-            uid=source.st_uid if self.options.owner else os.geteuid(),
-            gid=source.st_gid if self.options.group else at.new_gid,
-        )
-
-    def _final(self, wanted: Content, left: Content | None, there: os.stat_result | None, *, same: bool) -> Content:
-        """The mode and owner to give: as last left, else as wanted, else (where rsync keeps them) as they are."""
-        if left is not None and left.kind == wanted.kind:
-            return replace(wanted, mode=left.mode, uid=left.uid, gid=left.gid)
-        if there is None or stat.S_IFMT(there.st_mode) != wanted.kind:
-            return wanted
-        return replace(
-            wanted,
-            mode=wanted.mode if self.options.perms else stat.S_IMODE(there.st_mode),
-            uid=there.st_uid if same and not self.options.owner else wanted.uid,
-            gid=there.st_gid if same and not self.options.group else wanted.gid,
-        )
+        return self.attributes.wanted(source, digest, new_gid=at.new_gid)
 
     def _mtime(self, source: os.stat_result) -> int | None:
         return source.st_mtime_ns if self.options.times else None
@@ -276,3 +290,7 @@ class Placer:
 
 def _attributes(entry: os.stat_result) -> tuple[int, int, int]:
     return stat.S_IMODE(entry.st_mode), entry.st_uid, entry.st_gid
+
+
+def _in_the_way(path: str) -> OSError:
+    return OSError(f"could not make way for it: cannot delete non-empty directory: {path}")

@@ -5,6 +5,8 @@ import os
 import stat
 from dataclasses import dataclass, field
 
+from nodeagent.apply.filters import Rules
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
@@ -33,8 +35,19 @@ class Wanted:
     def add(self, name: str, source: Source) -> None:
         self.entries.setdefault(name, []).append(source)
 
-    def add_entries(self, path: str, dir_fd: int | None, opened: contextlib.ExitStack, *, follow: bool = False) -> None:
+    def add_entries(
+        self,
+        path: str,
+        dir_fd: int | None,
+        opened: contextlib.ExitStack,
+        *,
+        rules: Rules,
+        prefix: str,
+        follow: bool = False,
+    ) -> None:
         """Add the entries of a source directory, which stays open until ``opened`` is closed.
+
+        What the rules leave out is not added; ``prefix`` is what they see in front of each name.
 
         Raises:
             OSError: it cannot be read, or has become a link where ``follow`` is not set.
@@ -44,19 +57,24 @@ class Wanted:
         opened.callback(os.close, fd)
         with os.scandir(fd) as entries:
             for entry in entries:
+                if rules.leave_out(prefix + entry.name, is_directory=entry.is_dir(follow_symlinks=False)):
+                    continue
                 self.add(entry.name, Source(name=entry.name, dir_fd=fd, stat=entry.stat(follow_symlinks=False)))
 
-    def is_single(self) -> bool:
+    def is_single(self, rules: Rules) -> bool:
         """Whether all there is to copy is one thing, which may get another name: one file, or one empty directory.
 
         As in rsync, one that is named twice counts as two, and a directory that cannot be read as empty.
         """
         if len(self.roots) + sum(map(len, self.entries.values())) > 1:
             return False
-        for (source,) in self.entries.values():
+        for name, (source,) in self.entries.items():
             if source.is_directory:
                 with contextlib.suppress(OSError), os.scandir(source.name) as entries:
-                    return next(entries, None) is None
+                    return all(
+                        rules.leave_out(f"{name}/{entry.name}", is_directory=entry.is_dir(follow_symlinks=False))
+                        for entry in entries
+                    )
         return True
 
     def has_directory(self) -> bool:

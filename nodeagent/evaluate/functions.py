@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from nodeagent.evaluate import rsync_words
 from nodeagent.evaluate.syntax import (
     Command,
     Compound,
@@ -30,12 +31,16 @@ _MKDIR_PARENT = re.compile(rb'mkdir\s+-p\s+(?:--\s+)?"?(?:\$\(|`)\s*dirname\s+(?
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CopyFunction:
-    """A function that is ``rsync FLAGS "$1" "$2"``, with or without ``mkdir -p "$(dirname "$2")"`` before it."""
+    """A function that is ``rsync FLAGS "$1" "$2"``, with or without ``mkdir -p "$(dirname "$2")"`` before it.
+
+    ``operands``: how many of its arguments rsync gets, from the first; None for all (``"$@"``).
+    """
 
     flags: tuple[str, ...]
     makes_parent: bool
     name: str
     file: str  # where it is defined
+    operands: int | None = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,30 +129,30 @@ def _copy_function(
         return None
     *before, rsync = body
     assert isinstance(rsync, Command)
-    flags = rsync_flags(rsync)
-    if flags is None or rsync.redirects or not understood(flags):
+    parts = rsync_words.split(rsync)
+    if parts is None or rsync.redirects or not understood(parts[0]):
         return None
-    if [w.text.replace(b"{", b"").replace(b"}", b"") for w in rsync.words[-2:]] != [b'"$1"', b'"$2"']:
+    flags, words = parts
+    operands = [word.text.replace(b"{", b"").replace(b"}", b"") for word in words]
+    takes_all = operands == [b'"$@"']
+    if not takes_all and (len(operands) < 2 or operands != [b'"$%d"' % n for n in range(1, len(operands) + 1)]):
         return None
     preparation = script.slice(before[0]) if before else b""
-    if preparation and not _MKDIR_PARENT.fullmatch(preparation):
+    if preparation and (len(operands) != 2 or not _MKDIR_PARENT.fullmatch(preparation)):
         return None
-    return CopyFunction(flags=flags, makes_parent=bool(preparation), name=name, file=file)
+    return CopyFunction(
+        flags=flags,
+        makes_parent=bool(preparation),
+        name=name,
+        file=file,
+        operands=None if takes_all else len(operands),
+    )
 
 
 def rsync_flags(command: Command) -> tuple[str, ...] | None:
-    """The flags of ``rsync FLAGS SRC... DST`` when they all are literal and stand in front, else None."""
-    if command.name != "rsync" or command.assigns or len(command.words) < 3:
-        return None
-    flags: list[str] = []
-    for word in command.words[1:]:
-        if word.literal is None or not word.literal.startswith("-"):
-            break
-        flags.append(word.literal)
-    operands = command.words[1 + len(flags) :]
-    if len(operands) < 2 or any((w.literal or "").startswith("-") for w in operands):
-        return None
-    return tuple(flags)
+    """The options of ``rsync OPTIONS SRC... DST`` when they all are literal and stand in front, else None."""
+    parts = rsync_words.split(command)
+    return parts[0] if parts is not None and len(parts[1]) >= 2 else None
 
 
 def _run_function(body: list[Node] | None, *, own_logger: bool) -> RunFunction | None:

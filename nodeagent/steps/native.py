@@ -47,7 +47,7 @@ class Native:
 
     def copy(self, statement: Statement, call: CopyCall, arguments: list[str], stand: Stand) -> int | None:
         """Do a COPY; gives its status, or None when only the shell knows what the call means."""
-        operands = arguments[:2] if call.function is not None else arguments[len(call.flags) :]
+        operands = _operands(call, arguments)
         options = parse_flags(call.flags)
         as_read = stand.in_shell == (call.function is not None)  # else the name means something else by now
         as_read = as_read and (call.function is None or self._holds(call.function))
@@ -80,6 +80,9 @@ class Native:
             make_parent=function is not None and function.makes_parent,
             destinations=self._view,
             report=report,
+            mode=statement.annotation.mode,
+            user=statement.annotation.user,
+            group=statement.annotation.group,
         )
         self._view.flush()
         if status == 0 and unchanged:
@@ -122,6 +125,14 @@ class Native:
             change = FileChange(path=change.path, change=Change.FAILED, reason=reason)
         self._account.placed(statement, change, frame.number)
         return status or (1 if change.change is Change.FAILED else 0)
+
+
+def _operands(call: CopyCall, arguments: list[str]) -> list[str]:
+    """What rsync gets besides its options; nothing where the function was called with fewer arguments than it names."""
+    if call.function is None:
+        return arguments[len(call.flags) :]
+    count = call.function.operands
+    return arguments if count is None else arguments[:count] if len(arguments) >= count else []
 
 
 def _read_limited(path: Path) -> bytes | None:

@@ -22,7 +22,7 @@ class Copier:
         self.destinations = destinations
         self.reports = []
 
-    def __call__(self, *sources, to, flags=("-a",), make_parent=True, umask=0o022):
+    def __call__(self, *sources, to, flags=("-a",), make_parent=True, umask=0o022, **declared):
         self.reports = []
         return copy(
             sources,
@@ -33,6 +33,7 @@ class Copier:
             make_parent=make_parent,
             destinations=self.destinations,
             report=self.reports.append,
+            **declared,
         )
 
     @property
@@ -376,3 +377,104 @@ def test_no_descriptor_stays_open_whatever_goes_wrong(cp, top):
         cp("s/", "s/no", "s/f", to=to, make_parent=False)
         cp("s/f", to=to, flags=["-a", "--mkpath"], make_parent=False)
     assert sorted(os.listdir("/proc/self/fd")) == before
+
+
+@root_only
+class TestDeclared:
+    """``# nodeagent: mode=0400 owner=daemon:bin`` beside a COPY."""
+
+    def test_a_file_gets_the_mode_and_the_owner(self, cp, top):
+        (top / "s/key").write_text("secret")
+        assert cp("s/key", to="etc/key", mode=0o400, user="daemon", group="bin") == 0
+        assert attributes(top / "etc/key") == (0o400, 1, 2)
+
+    def test_of_a_directory_the_files_get_the_mode_and_what_is_made_gets_the_owner(self, cp, top):
+        (top / "s/d").mkdir(mode=0o755)
+        (top / "s/d/key").write_text("secret")
+        (top / "s/l").symlink_to("key")
+        (top / "d").mkdir(mode=0o711)
+        assert cp("s/", to="d", mode=0o400, user="1", group="2") == 0
+        assert attributes(top / "d/d/key") == (0o400, 1, 2)
+        assert attributes(top / "d/d") == (0o755, 1, 2)
+        assert attributes(top / "d/l") == (0o777, 1, 2)
+        assert attributes(top / "d") == (0o711, 0, 0)
+
+    def test_what_is_declared_goes_before_what_the_flags_say(self, cp, top):
+        (top / "s/key").write_text("secret")
+        (top / "key").write_text("secret")
+        assert cp("s/key", to="key", flags=["-r", "--chmod=F666"], mode=0o400, user="daemon") == 0
+        assert attributes(top / "key") == (0o400, 1, 0)
+
+    def test_a_declared_mode_and_owner_that_drifted_are_put_back(self, cp, top, destinations):
+        (top / "s/key").write_text("secret")
+        cp("s/key", to="key", mode=0o400, user="daemon")
+        destinations.next_evaluation()
+        os.chmod(top / "key", 0o644)
+        os.chown(top / "key", 0, 0)
+        cp("s/key", to="key", mode=0o400, user="daemon")
+        assert cp.changes == {"key": Change.UPDATED}
+        assert attributes(top / "key") == (0o400, 1, 0)
+
+    def test_another_declaration_changes_a_file_that_is_as_it_was_left(self, cp, top, destinations):
+        (top / "s/key").write_text("secret")
+        cp("s/key", to="key", mode=0o400)
+        destinations.next_evaluation()
+        cp("s/key", to="key", mode=0o440, group="bin")
+        assert attributes(top / "key") == (0o440, 0, 2)
+
+    def test_an_unknown_owner_is_named_and_nothing_is_placed(self, cp, top):
+        (top / "s/key").write_text("secret")
+        assert cp("s/key", to="key", mode=0o400, user="no-such-user", group="bin") == 23
+        assert cp.reason == (
+            "owner=no-such-user:bin: there is no user no-such-user on this node: create it in a line above"
+        )
+        assert not (top / "key").exists()
+        assert cp("s/key", to="key", user="root", group="no-such-group") == 23
+        assert "there is no group no-such-group" in cp.reason
+
+
+@root_only
+class TestChown:
+    def test_owners_are_given_by_name(self, cp, top):
+        (top / "s/f").write_text("x")
+        assert cp("s/f", to="f", flags=["-a", "--chown=daemon:bin"]) == 0
+        assert attributes(top / "f") == (0o644, 1, 2)
+
+    def test_an_unknown_user_is_named_and_the_rest_is_done_as_rsync_does(self, cp, top):
+        (top / "s/f").write_text("x")
+        assert cp("s/f", to="f", flags=["-a", "--chown=no-such-user:bin"]) == 0
+        assert cp.reason == "rsync: --chown: there is no user no-such-user on this node: create it in a line above"
+        assert attributes(top / "f") == (0o644, 0, 2)
+
+
+def test_a_directory_that_exists_gets_a_mode_that_is_said_of_directories_expressly(cp, top):
+    (top / "s/d").mkdir(mode=0o755)
+    (top / "d/d").mkdir(parents=True, mode=0o755)
+    cp("s/", to="d", flags=["-a", "--chmod=go-rx"])
+    assert attributes(top / "d/d")[0] == 0o755
+    cp("s/", to="d", flags=["-a", "--chmod=D700"])
+    assert attributes(top / "d/d")[0] == 0o700
+    assert cp.changes == {"d": Change.UPDATED, "d/d": Change.UPDATED}
+
+
+def test_what_is_excluded_survives_a_deletion_with_the_directories_above_it(cp, top):
+    (top / "d/old/sub").mkdir(parents=True)
+    (top / "d/old/sub/keep.me").touch()
+    (top / "d/old/gone").touch()
+    assert cp("s/", to="d", flags=["-a", "--delete", "--exclude=keep.*"]) == 0
+    assert (top / "d/old/sub/keep.me").exists()
+    assert not (top / "d/old/gone").exists()
+    assert cp("s/", to="d", flags=["-a", "--delete", "--delete-excluded", "--exclude=keep.*"]) == 0
+    assert not (top / "d/old").exists()
+
+
+def test_a_directory_makes_way_with_force_unless_something_in_it_is_protected(cp, top):
+    (top / "s/f").write_text("x")
+    (top / "d/f").mkdir(parents=True)
+    (top / "d/f/keep.me").touch()
+    assert cp("s/f", to="d/", flags=["-a", "--force", "--exclude=keep.*"]) == 23
+    assert "could not make way" in cp.reason
+    assert (top / "d/f/keep.me").exists()
+    assert cp("s/f", to="d/", flags=["-a", "--force"]) == 0
+    assert (top / "d/f").read_text() == "x"
+    assert os.listdir(top / "d") == ["f"]

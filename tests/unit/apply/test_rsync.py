@@ -39,9 +39,23 @@ def test_these_options_are_understood(words, expected):
         ["-aH"],
         ["-aX"],
         ["-ae", "ssh"],
-        ["-a", "--exclude=x"],
-        ["-a", "--chmod=F644"],
-        ["-a", "--chown=root:root"],
+        ["-a", "--exclude=[x"],
+        ["-a", "--exclude"],
+        ["-a", "--exclude-from=x"],
+        ["-a", "--filter=- x"],
+        ["-a", "--chmod=g=u"],
+        ["-a", "--chown=a,b:root"],
+        ["-a", "--chown=root", "--chown=daemon"],
+        ["-r", "--chown=root:root"],
+        ["-a", "--no-group", "--chown=root:root"],
+        ["-a", "--delete-before", "--delete-after"],
+        ["-a", "--recursive=yes"],
+        ["-a", "--info=nonsense"],
+        ["-aR"],
+        ["-aA"],
+        ["-ax"],
+        ["-aK"],
+        ["-aL"],
         ["-a", "--backup"],
         ["-a", "--delete=x"],
         ["-lt", "--delete"],
@@ -77,3 +91,18 @@ def test_any_other_option_leaves_the_statement_to_the_shell(words):
 )
 def test_only_local_files_are_copied(operand, local):
     assert is_local(operand) is local
+
+
+def test_values_stand_behind_an_equals_sign_or_in_the_next_word():
+    joined = parse(["-a", "--exclude=*.swp", "--chmod=F644", "--chown=munge:munge", "--info=progress2"])
+    apart = parse(["-a", "--exclude", "*.swp", "--chmod", "F644", "--chown", "munge:munge"])
+    assert joined == apart
+    assert joined.rules.leave_out("a.swp", is_directory=False)
+    assert (joined.user, joined.new_group) == ("munge", "munge")
+
+
+def test_what_is_excluded_is_protected_unless_it_is_to_be_deleted():
+    assert parse(["-a", "--delete", "--exclude=x"]).protecting.leave_out("x", is_directory=False)
+    excluded = parse(["-a", "--delete-excluded", "--exclude=x"])
+    assert excluded.delete
+    assert not excluded.protecting.leave_out("x", is_directory=False)
