@@ -217,6 +217,23 @@ def test_the_acl_of_the_replaced_file_stays(tmp_path, directory):
     assert (tmp_path / "f").read_bytes() == b"new"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="labels are given by root only")
+def test_the_selinux_label_of_the_replaced_file_stays(tmp_path, directory):
+    label = b"system_u:object_r:munge_key_t:s0\0"
+    (tmp_path / "f").write_bytes(b"old")
+    try:
+        os.setxattr(tmp_path / "f", "security.selinux", label)
+    except OSError as error:
+        if error.errno != errno.ENOTSUP:
+            raise
+        pytest.skip("the filesystem of the temporary directory has no labels")
+    with AtomicFile(directory, "f") as file:
+        file.write(b"new")
+        file.carry_labels()
+        file.commit(mode=0o640, uid=os.geteuid(), gid=os.getegid())
+    assert os.getxattr(tmp_path / "f", "security.selinux") == label
+
+
 def test_every_byte_is_written_however_little_the_kernel_takes(tmp_path):
     reader, writer = os.pipe()
     os.set_blocking(reader, True)

@@ -1,0 +1,194 @@
+"""COPY where the kernel refuses: full, read-only and failing filesystems, immutable files, mount points, devices.
+
+Each time: the error is told for that destination, the rest is done, and no temporary is left.
+"""
+
+import os
+import shutil
+import stat
+import subprocess  # noqa: TID251 - mounts are made by mount(8), failures by strace(1)
+import sys
+from pathlib import Path
+
+import pytest
+
+from nodeagent.apply.atomic import temporary_name
+from nodeagent.apply.copy import copy
+from nodeagent.apply.rsync import parse
+from nodeagent.model import Change
+from tests.unit.apply.memory import Memory
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts and immutable files are made by root only")
+
+
+def run(*command) -> None:
+    subprocess.run(list(map(str, command)), check=True, capture_output=True)
+
+
+@pytest.fixture
+def mounted(tmp_path):
+    """Mounts what it is told, and unmounts it."""
+    made: list[Path] = []
+
+    def mount(*arguments) -> Path:
+        at = Path(arguments[-1])
+        at.mkdir(exist_ok=True)
+        run("mount", *arguments)
+        made.append(at)
+        return at
+
+    yield mount
+    for at in reversed(made):
+        run("umount", "--lazy", at)
+
+
+@pytest.fixture
+def tree(tmp_path):
+    source = tmp_path / "s"
+    source.mkdir()
+    for name in ("a", "b", "c"):
+        (source / name).write_text(f"new {name}\n")
+    return tmp_path.resolve()
+
+
+class Result:
+    def __init__(self, top, to="d", flags=("-a",)):
+        self.reports = []
+        self.status = copy(
+            ["s/"],
+            to,
+            cwd=str(top),
+            umask=0o022,
+            options=parse(flags),
+            make_parent=False,
+            destinations=Memory(),
+            report=self.reports.append,
+        )
+        named = [(os.path.basename(report.path), report) for report in self.reports]
+        self.failed = {name: report.reason for name, report in named if report.change is Change.FAILED}
+        self.done = {name for name, report in named if report.change in (Change.CREATED, Change.UPDATED)}
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(os.listdir(directory))
+
+
+def test_a_file_that_does_not_fit_fails_alone(tree, mounted):
+    full = mounted("-t", "tmpfs", "-o", "size=64k", "tmpfs", tree / "d")
+    (full / "b").write_text("old b\n")
+    (tree / "s/b").write_bytes(b"x" * 200_000)
+    result = Result(tree)
+    assert result.status == 23
+    assert result.done == {"a", "c"}
+    assert "No space left on device (28)" in result.failed["b"]
+    assert (full / "b").read_text() == "old b\n"
+    assert names(full) == ["a", "b", "c"]
+
+
+def test_on_a_read_only_filesystem_each_file_fails_and_stays(tree, mounted):
+    (tree / "real").mkdir()
+    (tree / "real/a").write_text("old a\n")
+    mounted("--bind", tree / "real", tree / "d")
+    run("mount", "-o", "remount,bind,ro", tree / "d")
+    result = Result(tree)
+    assert result.status == 23
+    assert set(result.failed) == {"a", "b", "c"}
+    assert "Read-only file system (30)" in result.failed["a"]
+    assert (tree / "real/a").read_text() == "old a\n"
+    assert names(tree / "real") == ["a"]
+
+
+def test_an_immutable_file_fails_alone(tree):
+    (tree / "d").mkdir()
+    (tree / "d/b").write_text("old b\n")
+    try:
+        run("chattr", "+i", tree / "d/b")
+    except subprocess.CalledProcessError:
+        pytest.skip("this filesystem has no immutable files")
+    try:
+        result = Result(tree)
+    finally:
+        run("chattr", "-i", tree / "d/b")
+    assert result.status == 23
+    assert result.done == {"a", "c"}
+    assert "Operation not permitted (1)" in result.failed["b"]
+    assert (tree / "d/b").read_text() == "old b\n"
+    assert names(tree / "d") == ["a", "b", "c"]
+
+
+def test_a_file_that_is_a_mount_point_fails_alone(tree, mounted):
+    (tree / "d").mkdir()
+    (tree / "other").write_text("bound\n")
+    (tree / "d/b").write_text("below\n")
+    run("mount", "--bind", tree / "other", tree / "d/b")
+    try:
+        result = Result(tree)
+        assert (tree / "d/b").read_text() == "bound\n"
+    finally:
+        run("umount", "--lazy", tree / "d/b")
+    assert result.status == 23
+    assert result.done == {"a", "c"}
+    assert "Device or resource busy (16)" in result.failed["b"]
+    assert (tree / "d/b").read_text() == "below\n"
+    assert names(tree / "d") == ["a", "b", "c"]
+
+
+def test_a_mirror_does_not_empty_what_is_mounted_in_it(tree, mounted):
+    (tree / "d").mkdir()
+    (tree / "everybody").mkdir()
+    (tree / "everybody/data").write_text("data\n")
+    mounted("--bind", tree / "everybody", tree / "d/mounted")
+    result = Result(tree, flags=("-a", "--delete"))
+    assert result.status == 23
+    assert "cannot delete mount point" in result.failed["mounted"]
+    assert result.done == {"a", "b", "c"}
+    assert (tree / "everybody/data").read_text() == "data\n"
+
+
+def test_a_device_is_replaced_and_not_written_to(tree):
+    (tree / "d").mkdir()
+    os.mknod(tree / "d/b", stat.S_IFCHR | 0o666, os.makedev(1, 3))  # another /dev/null
+    result = Result(tree)
+    assert result.status == 0
+    assert (tree / "d/b").read_text() == "new b\n"
+    assert stat.S_ISREG(os.lstat(tree / "d/b").st_mode)
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+@pytest.mark.parametrize(
+    ("call", "error", "says"),
+    [
+        ("fsync", "EIO", "Input/output error (5)"),
+        ("write", "EIO", "Input/output error (5)"),
+        ("rename,renameat,renameat2", "EIO", "Input/output error (5)"),
+        ("fchmod", "EACCES", "Permission denied (13)"),
+    ],
+)
+def test_a_file_at_which_the_disk_fails_keeps_its_old_content(tree, call, error, says):
+    (tree / "d").mkdir()
+    for name in ("a", "b", "c"):
+        (tree / "d" / name).write_text(f"old {name}\n")
+    program = (
+        "import sys; from pathlib import Path; from tests.integration.test_copy_failures import Result\n"
+        "result = Result(Path(sys.argv[1])); reasons = list(result.failed.items())\n"
+        "print(result.status, sorted(result.done), reasons)\n"
+    )
+    tracing = ["-e", f"trace={call}", "-e", f"inject={call}:error={error}:when=1"]
+    watched = ["-P", str(tree / "d"), *_descriptor(tree, call)]
+    done = subprocess.run(
+        ["strace", "-f", "-qq", "-o", "/dev/null", *tracing, *watched, sys.executable, "-c", program, str(tree)],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith("23 ['b', 'c'] [('a', "), done.stdout + done.stderr
+    assert says in done.stdout
+    assert (tree / "d/a").read_text() == "old a\n"
+    assert (tree / "d/b").read_text() == "new b\n"
+    assert names(tree / "d") == ["a", "b", "c"]
+
+
+def _descriptor(tree: Path, call: str) -> list[str]:
+    """What else is watched: the first file's temporary, as most calls are made on its descriptor."""
+    return [] if call.startswith("rename") else ["-P", str(tree / "d" / temporary_name("a"))]
