@@ -1,7 +1,8 @@
 """Two identical private copies of this machine's files, to run a program in each and compare what it left.
 
-Each copy is an overlay of ``/`` with a tmpfs on top, in a mount namespace of its own. Commands that would act beyond
-the files are replaced by stubs that note how they were called. The machine itself is not touched.
+Each copy is an overlay of ``/`` with a tmpfs on top, in mount and process-id namespaces of its own: what else runs on
+the machine (another test's scheduler daemon) is not there. Commands that would act beyond the files are replaced by
+stubs that note how they were called. The machine itself is not touched.
 """
 
 import json
@@ -22,7 +23,8 @@ mount -t tmpfs -o mode=0755 tmpfs "$layer"
 mkdir "$layer/upper" "$layer/work" "$layer/root"
 mount -t overlay -o "lowerdir=/,upperdir=$layer/upper,workdir=$layer/work" overlay "$layer/root"
 root=$layer/root
-for d in proc dev sys; do mount --rbind "/$d" "$root/$d"; done
+for d in dev sys; do mount --rbind "/$d" "$root/$d"; done
+mount -t proc proc "$root/proc"
 mount -t tmpfs -o mode=0755 tmpfs "$root/run"
 mkdir "$root/stubs" "$root/run/layer"
 for c in %(stubs)s; do
@@ -69,9 +71,10 @@ def run(layer: Path, repository: Path, command: str, *, start: Path | None = Non
     """Run a shell command line in a new copy, where the repository stands at ``/repo``."""
     layer.mkdir()
     inside = f"cd /; ({command}); status=$?; {shlex.quote(sys.executable)} -c {shlex.quote(_SNAPSHOT)}; exit $status"
-    words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _ENTER % {"stubs": " ".join(STUBS)}, "sh"]
+    words = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private"]
+    enter = ["sh", "-c", _ENTER % {"stubs": " ".join(STUBS)}, "sh"]
     done = subprocess.run(
-        [*words, str(layer), str(repository), str(start or ""), "sh", "-c", inside],
+        [*words, *enter, str(layer), str(repository), str(start or ""), "sh", "-c", inside],
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(PROJECT), "PYTHONDONTWRITEBYTECODE": "1"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

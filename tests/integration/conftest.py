@@ -254,6 +254,7 @@ class Site:
                 "cache": self.directory / "cache",
                 "runtime": self.memory / "run",
             },
+            "jobs": {"probe": "none"},  # another test's scheduler daemon may run on this machine
             "interval": 1.0,
             "retry_delay": 0.1,
         }

@@ -54,7 +54,7 @@ class Node:
             f'known_hosts = "{config.source.known_hosts}"\ncheckout = "{config.source.checkout}"\n'
             f'user = "{config.source.user}"\n[password]\nfile = "{config.password.file}"\n'
             f'[paths]\nstate = "{config.paths.state}"\ncache = "{config.paths.cache}"\n'
-            f'runtime = "{config.paths.runtime}"\n'
+            f'runtime = "{config.paths.runtime}"\n[jobs]\nprobe = "{config.jobs.probe}"\n'
         )
 
     def push(self, body: str, **files: str) -> str:
