@@ -16,6 +16,7 @@ DEFAULT_FILE = Path("/etc/nodeagent/nodeagent.toml")
 
 AbsolutePath = Annotated[Path, Field(strict=False)]
 FirstStart = Literal["auto", "apply", "observe"]
+Prune = Literal["report", True, False]
 
 
 class _Table(BaseModel):
@@ -123,6 +124,7 @@ class Config(_Table):
     environment_file: AbsolutePath | None = None  # NAME=VALUE lines for post.sh
     step_timeout: float = Field(default=600, gt=0)
     evaluation_timeout: float = Field(default=7200, gt=0)
+    prune: Prune = "report"  # what no step names any more: say so, remove it, or neither
     ignore: tuple[str, ...] = Field(default=(), strict=False)  # globs of paths whose change is no new tree
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nodeagent.apply import process
+from nodeagent.config import Prune
 from nodeagent.evaluate import shell
 from nodeagent.evaluate.interpreter import Interpreter, interpreter
 from nodeagent.evaluate.pipes import Pipes, at_end
@@ -19,6 +20,7 @@ from nodeagent.evaluate.stand_in import restore_original
 from nodeagent.evaluate.statements import Instrumented
 from nodeagent.ledger import statements, undo
 from nodeagent.ledger.database import Connection
+from nodeagent.ledger.prune import Program as PrunedProgram
 from nodeagent.ledger.sources import Source
 from nodeagent.ledger.view import View
 from nodeagent.model import (
@@ -32,6 +34,7 @@ from nodeagent.model import (
 from nodeagent.program import ENTRY, prepare, program_text
 from nodeagent.steps.due import Judge
 from nodeagent.steps.engine import Steps
+from nodeagent.steps.prune import Pruner, programs_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +52,7 @@ class Settings:
     runtime: Path
     busy: Callable[[], str] = str
     keep_bytes: int = 64 * 2**20  # of what a verb replaces; what is larger is noted, not kept
+    prune: Prune = "report"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,8 +133,41 @@ def evaluate(
             ended.exit_status, stopped=ended.end is shell.End.STOPPED, expired=ended.end is shell.End.EXPIRED
         )
         view.finish()
+        if _may_prune(job, program, steps, ended):
+            _prune(job, program, steps, source, connection, evaluation=number, mode=settings.prune, reporter=reporter)
     duration_usec = int((time.monotonic() - began) * 1e6)
     return _record(job, source, steps, ended, number=number, reporter=reporter, duration_usec=duration_usec)
+
+
+def _may_prune(job: Job, program: Instrumented, steps: Steps, ended: shell.Ended) -> bool:
+    """Only a whole evaluation tells what is not named any more: post.sh came to its end, and nothing failed."""
+    done = ended.end is shell.End.EXITED and ended.exit_status == 0 and not steps.has_failed()
+    return done and not program.whole and job.due.scope is not Scope.ADOPT
+
+
+def _prune(
+    job: Job,
+    program: Instrumented,
+    steps: Steps,
+    source: Source,
+    connection: Connection,
+    *,
+    evaluation: int,
+    mode: Prune,
+    reporter: Reporter,
+) -> None:
+    pruner = Pruner(
+        connection=connection,
+        source=source.id,
+        evaluation=evaluation,
+        mode=mode,
+        account=steps.account,
+        reporter=reporter,
+        unclaimed=steps.native.unclaimed,
+    )
+    pruner.run(
+        PrunedProgram(statements=program.statements, reached=steps.native.reached, lines=programs_of(job.directory))
+    )
 
 
 def _run(

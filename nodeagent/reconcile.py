@@ -230,6 +230,7 @@ class _Cycle:
             runtime=config.paths.runtime,
             keep_bytes=config.ledger.keep_bytes,
             busy=str if wishes.anytime else self._busy,
+            prune=config.prune,
         )
         done = evaluate(
             job,

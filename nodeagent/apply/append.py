@@ -3,13 +3,13 @@
 import dataclasses
 import os
 import stat
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from hashlib import sha256
 
 from nodeagent.apply import rewrite
 from nodeagent.apply.blocks import Action, Piece, claim_settled, decide
 from nodeagent.apply.paths import Place, locate
-from nodeagent.model import Change, Content, Destinations, FileChange, Phase
+from nodeagent.model import Block, Change, Content, Destinations, FileChange, Phase
 
 
 class Appends:
@@ -54,6 +54,11 @@ class Appends:
         if blocks != list(destinations.blocks(path)):
             destinations.appended(path, blocks)
         self._pieces[path] = pieces
+
+    def unclaimed(self, path: str) -> Sequence[Block] | None:
+        """The blocks of a destination that no call wanted; None: there was no call for it."""
+        pieces = self._pieces.get(path)
+        return None if pieces is None else [piece.block for piece in pieces if not piece.claim]
 
 
 def append(

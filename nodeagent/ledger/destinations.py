@@ -129,6 +129,20 @@ def _remember(connection: Connection, path: bytes, now: Stat) -> None:
     )
 
 
+def leave(connection: Connection, path: str) -> None:
+    """Take a file that was changed after the steps, by nodeagent itself, for as they left it."""
+    now = lstat(path)
+    if now is None:
+        return
+    new = digest(path, now.mode)
+    connection.execute(
+        "UPDATE destination SET native_digest = CASE WHEN native_digest = left_digest THEN ?1 ELSE native_digest END,"
+        " left_digest = ?1 WHERE path = ?2",
+        (new, os.fsencode(path)),
+    )
+    _remember(connection, os.fsencode(path), now)
+
+
 def count(connection: Connection, source: int) -> int:
     """How many destinations are watched."""
     found = connection.execute(

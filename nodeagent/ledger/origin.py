@@ -54,8 +54,10 @@ class Placed:
     source: int
     phase: Phase
     author: Author
+    statement: str  # its key
     evaluation: int
     created: bool
+    verbs: int  # how many verbs made it, one after the other
     only_appended: bool
     left: Stat | None
     left_digest: str
@@ -134,21 +136,24 @@ def _placed(connection: Connection, key: bytes, blocks: Sequence[Block]) -> Plac
     row = connection.execute(
         "SELECT d.source, d.phase, d.evaluation, d.created, d.left_digest, d.revision, d.written,"
         " coalesce(s.file, d.file), coalesce(s.line, d.line), coalesce(s.text, ''),"
-        f" d.statement <> '' AND {_GONE.format(owner='d.source')}, {LEFT}"
+        f" d.statement <> '' AND {_GONE.format(owner='d.source')}, {LEFT}, d.statement"
         " FROM destination d LEFT JOIN statement s ON s.source = d.source AND s.key = d.statement WHERE d.path = ?",
         (key,),
     ).fetchone()
     if row is None:
         return None
+    chain = [link[0] for link in connection.execute("SELECT digest FROM link WHERE path = ?", (key,))]
     return Placed(
         source=row[0],
         phase=Phase(row[1]),
+        statement=row[18],
         evaluation=row[2],
         created=bool(row[3]),
         left_digest=row[4] or "",
         author=_author(connection, row[5], row[6], row[7:11]),
-        only_appended=_is_only_appended(connection, key, blocks),
-        left=stat_of(row[11:]) if row[11] is not None else None,
+        verbs=len(chain),
+        only_appended=_is_only_appended(chain, blocks),
+        left=stat_of(row[11:18]) if row[11] is not None else None,
     )
 
 
@@ -165,11 +170,10 @@ def _author(connection: Connection, revision: str, written: float | None, statem
     )
 
 
-def _is_only_appended(connection: Connection, key: bytes, blocks: Sequence[Block]) -> bool:
+def _is_only_appended(chain: Sequence[str], blocks: Sequence[Block]) -> bool:
     """Whether each verb of the destination's chain was an APPEND: what it wanted is one of the blocks."""
     texts = {hashlib.sha256(block.text).hexdigest() for block in blocks}
-    chain = connection.execute("SELECT digest FROM link WHERE path = ?", (key,)).fetchall()
-    return bool(blocks) and all(row[0] in texts for row in chain)
+    return bool(blocks) and all(digest in texts for digest in chain)
 
 
 def _before(connection: Connection, key: bytes, kept: Path) -> Before | None:

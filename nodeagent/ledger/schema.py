@@ -153,4 +153,13 @@ CREATE TABLE withdrawn (                   -- sources of which everything was un
 );
 """
 
-STEPS = (_FIRST, _ORIGINS, _DUE, _UNDO)
+_PRUNE = """
+CREATE TABLE orphan (                      -- what no step names any more and stands there still, a line each
+    source INTEGER NOT NULL REFERENCES source (id),
+    text TEXT NOT NULL,
+    PRIMARY KEY (source, text)
+) WITHOUT ROWID;
+ALTER TABLE statement ADD COLUMN prune INTEGER NOT NULL DEFAULT 1;  -- 0: it said prune=no
+"""
+
+STEPS = (_FIRST, _ORIGINS, _DUE, _UNDO, _PRUNE)

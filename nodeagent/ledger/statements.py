@@ -35,8 +35,8 @@ def remember(connection: Connection, source: int, evaluation: int, statements: I
     with connection:
         connection.execute("BEGIN")
         connection.executemany(
-            "INSERT OR REPLACE INTO statement VALUES (?, ?, ?, ?, ?, ?)",
-            [(source, s.key, s.file, s.line, s.text, evaluation) for s in statements],
+            "INSERT OR REPLACE INTO statement VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [(source, s.key, s.file, s.line, s.text, evaluation, s.annotation.prune) for s in statements],
         )
         connection.execute(
             "DELETE FROM statement WHERE source = ? AND evaluation <> ? AND key NOT IN ("

@@ -119,6 +119,13 @@ class Account:
         reason = f"{files} unchanged"
         self._tell(number, _step(statement, Change.UNCHANGED, path=destination, reason=reason, began=began))
 
+    def pruned(self, step: Step) -> None:
+        """Prune has seen to a destination."""
+        self.counts[step.change] += 1
+        if step.change is Change.FAILED:
+            self.failed_native.append(f"{step.path}: {step.reason}")
+        self._tell(self.next_number(), step)
+
     def _tell(self, number: int, step: Step, *, announce: bool = True) -> None:
         self.steps.append(step)
         self._reporter.report(StepEnded(number=number, step=step, announce=announce))

@@ -59,7 +59,7 @@ class Steps:
         self.account = Account(reporter)
         self.deferred: list[str] = []  # ``file:line command: why``
         self.keys = {s.key for s in program.statements}
-        self._native = Native(view, self.account, statements=self.keys, fresh=program.fresh, holds=holds)
+        self.native = Native(view, self.account, statements=self.keys, fresh=program.fresh, holds=holds)
         self._mark = mark
         self._frames: list[Frame] = []
         self._reached: Counter[str] = Counter()
@@ -238,7 +238,7 @@ class Steps:
 
     def _cp(self, number: int, arguments: list[str], stand: Stand) -> str:
         statement = self._reach(number)
-        status = self._native.copy(statement, self._program.copies[number], arguments, stand)
+        status = self.native.copy(statement, self._program.copies[number], arguments, stand)
         return "shell" if status is None else str(status)
 
     def _to(self, place: int, target: str, stand: Stand) -> str:
@@ -248,7 +248,7 @@ class Steps:
             return ""
         staged = None
         resolved = os.path.realpath(os.path.join(stand.cwd, target))
-        if can_be_opened(resolved) or self._native.is_left_absent(resolved):
+        if can_be_opened(resolved) or self.native.is_left_absent(resolved):
             staged = self._staging / f"text-{len(self._frames)}"
             staged.unlink(missing_ok=True)
         # Else the redirection fails: its message, its status and what is not run then are the shell's.
@@ -266,7 +266,7 @@ class Steps:
         return str(staged or "")
 
     def _tx(self, place: int, status: int) -> str:
-        return str(self._native.place(self._pop(place), status))
+        return str(self.native.place(self._pop(place), status))
 
     # --- a program that is run whole ---
 
@@ -283,7 +283,7 @@ class Steps:
             if frame.statement is None:
                 continue
             if frame.is_text and not (stopped or expired):
-                self._native.place(frame, status)  # what was printed before set -e ended it
+                self.native.place(frame, status)  # what was printed before set -e ended it
             elif frame.is_text:
                 reason = f"the shell ended here with status {status}"
                 change = FileChange(path=frame.target, change=Change.FAILED, reason=reason)
@@ -297,6 +297,10 @@ class Steps:
                 self._finish(frame, status, replayed=None if expired else status + ENDS, reason=reason)
         self._frames.clear()
         self._mark.clear()
+
+    def has_failed(self) -> bool:
+        """Whether a step failed in this evaluation, or before it and was not tried again."""
+        return bool(self.account.counts[Change.FAILED] or self._source.failed_steps())
 
     def not_reached(self) -> list[str]:
         """``file:line command: why`` of the steps that are due and stand behind the last one that was reached."""

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Set
+from collections.abc import Callable, Sequence, Set
 from pathlib import Path
 
 from nodeagent.apply import append, copy, write
@@ -12,7 +12,7 @@ from nodeagent.evaluate.functions import CopyFunction
 from nodeagent.evaluate.meaning import CopyCall
 from nodeagent.evaluate.stand import Stand
 from nodeagent.ledger.view import View
-from nodeagent.model import Change, FileChange, Phase, Statement
+from nodeagent.model import Block, Change, FileChange, Phase, Statement
 from nodeagent.steps.account import Account
 from nodeagent.steps.frame import Frame
 
@@ -40,6 +40,17 @@ class Native:
         self._account = account
         self._holds = holds
         self._appends = append.Appends(statements=statements)
+        self._done: set[str] = set()
+        self._left_to_shell: set[str] = set()
+
+    @property
+    def reached(self) -> Set[str]:
+        """The keys of the statements that were reached, and were done here whenever they were."""
+        return self._done - self._left_to_shell
+
+    def unclaimed(self, path: str) -> Sequence[Block] | None:
+        """The blocks of a file that no append of this evaluation wanted; None: there was no append to it."""
+        return self._appends.unclaimed(path)
 
     def is_left_absent(self, path: str) -> bool:
         """Whether a step that is done removed the destination, perhaps with its directory."""
@@ -52,6 +63,7 @@ class Native:
         as_read = stand.in_shell == (call.function is not None)  # else the name means something else by now
         as_read = as_read and (call.function is None or self._holds(call.function))
         if options is None or len(operands) < 2 or not all(map(is_local, operands)) or not stand.cwd or not as_read:
+            self._left_to_shell.add(statement.key)
             return None
         return self._copy(statement, call, operands, options, stand)
 
@@ -85,6 +97,7 @@ class Native:
             group=statement.annotation.group,
         )
         self._view.flush()
+        (self._left_to_shell if status else self._done).add(statement.key)
         if status == 0 and unchanged:
             self._account.unchanged(statement, operands[-1], unchanged, number=number, began=began)
         return status
@@ -120,6 +133,7 @@ class Native:
         else:
             change = write.write(frame.target, cwd=stand.cwd, text=text, umask=stand.umask, destinations=self._view)
         self._view.flush()
+        self._done.add(statement.key)
         if status and change.change is not Change.FAILED:
             reason = f"{statement.text}: exit status {status}"
             change = FileChange(path=change.path, change=Change.FAILED, reason=reason)

@@ -23,7 +23,7 @@ import pytest
 
 from nodeagent import node, reconcile
 from nodeagent.cli import main
-from nodeagent.config import Config
+from nodeagent.config import Config, Prune
 from nodeagent.evaluation import Settings
 from nodeagent.model import Evaluation, Event, PollOutcome
 from nodeagent.source import storage
@@ -363,12 +363,13 @@ class LocalSite:
         (self.repository / "files").mkdir(parents=True)
         self.root.mkdir()
         (self.repository / "files/motd").write_text("hello\n")
+        self.events: list[Event] = []  # of the last apply
         self.config = top / "nodeagent.toml"
         self.config.write_text(
             f'[source]\nurl = "ssh://git@host/repo"\n[paths]\nstate = "{self.state}"\nruntime = "{top}/run"\n'
         )
 
-    def apply(self, body: str, *, keep_bytes: int = 2**20, **wishes: bool) -> Evaluation:
+    def apply(self, body: str, *, keep_bytes: int = 2**20, prune: Prune = "report", **wishes: bool) -> Evaluation:
         copy = 'COPY() { mkdir -p "$(dirname "$2")"; rsync -a "$1" "$2"; }'
         (self.repository / "post.sh").write_text(f"#!/bin/sh\n{copy}\nD={self.root}\n{body}\n")
         settings = Settings(
@@ -379,9 +380,12 @@ class LocalSite:
             state=self.state,
             runtime=self.top / "run",
             keep_bytes=keep_bytes,
+            prune=prune,
         )
         wanted = reconcile.Wishes(requested=True, **wishes)
-        return reconcile.apply_directory(self.repository, settings, wanted, threading.Event(), Recorder())
+        recorder = Recorder()
+        self.events = recorder.events
+        return reconcile.apply_directory(self.repository, settings, wanted, threading.Event(), recorder)
 
 
 @pytest.fixture
