@@ -16,6 +16,7 @@ DEFAULT_FILE = Path("/etc/nodeagent/nodeagent.toml")
 
 AbsolutePath = Annotated[Path, Field(strict=False)]
 FirstStart = Literal["auto", "apply", "observe"]
+Drift = Literal["repair", "report"]
 Prune = Literal["report", True, False]
 
 
@@ -124,8 +125,21 @@ class Config(_Table):
     environment_file: AbsolutePath | None = None  # NAME=VALUE lines for post.sh
     step_timeout: float = Field(default=600, gt=0)
     evaluation_timeout: float = Field(default=7200, gt=0)
+    drift: dict[str, Drift] = Field(default={"/": "repair"})  # by path, for what is below it; a word alone is for all
     prune: Prune = "report"  # what no step names any more: say so, remove it, or neither
     ignore: tuple[str, ...] = Field(default=(), strict=False)  # globs of paths whose change is no new tree
+
+    @field_validator("drift", mode="before")
+    @classmethod
+    def _everywhere(cls, value: Any) -> Any:
+        return {"/": value} if isinstance(value, str) else value
+
+    @field_validator("drift")
+    @classmethod
+    def _by_path(cls, value: dict[str, Drift]) -> dict[str, Drift]:
+        if any(not top.startswith("/") for top in value):
+            raise ValueError("each path must be absolute")
+        return value
 
 
 def load(path: Path = DEFAULT_FILE) -> Config:

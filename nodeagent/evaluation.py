@@ -53,6 +53,7 @@ class Settings:
     busy: Callable[[], str] = str
     keep_bytes: int = 64 * 2**20  # of what a verb replaces; what is larger is noted, not kept
     prune: Prune = "report"
+    spared: frozenset[str] = frozenset()  # destinations that drifted and are to stay as they are
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +113,7 @@ def evaluate(
             scope=job.due.scope,
             keep_in=settings.state / "kept",
             keep_bytes=settings.keep_bytes,
+            spared=settings.spared,
         )
         sourcing = _sourcing(job, program, settings)
         steps = Steps(

@@ -396,7 +396,8 @@ class ApplyOutcome:
     ``attempted`` and ``applied`` are printed revisions (empty: none yet). ``evaluation`` is None when there was
     nothing to do. ``ready``: post.sh came to its end once since boot. ``failed_steps`` and ``pending`` are one line
     each, ``file:line command``, of all steps that are failed or still due, not only of this cycle's.
-    ``destinations`` counts what the ledger watches; ``drifted`` what the check of this cycle found.
+    ``destinations`` counts what the ledger watches; ``drifted`` what the check of this cycle found. ``remarks``: what
+    stands otherwise than post.sh says and is left so, one line each.
     """
 
     mode: Mode
@@ -408,6 +409,7 @@ class ApplyOutcome:
     pending: Sequence[str] = ()
     destinations: int = 0
     drifted: int = 0
+    remarks: Sequence[str] = ()
     failure: Failure | None = None
 
 
@@ -459,6 +461,7 @@ class Status:
     failed_steps: Sequence[str] = ()
     pending: Sequence[str] = ()
     destinations: int = 0
+    remarks: Sequence[str] = ()
     next_poll: int | None = None
 
 

@@ -8,6 +8,7 @@ import contextlib
 import functools
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,9 +19,20 @@ from nodeagent.config import Config, FirstStart
 from nodeagent.errors import NodeagentError, TransientError
 from nodeagent.evaluate import policy
 from nodeagent.jobs.probe import Probe
-from nodeagent.ledger import database, destinations, statements, undo, watch
+from nodeagent.ledger import database, destinations, drift, remarks, statements, undo, watch
 from nodeagent.ledger.sources import Source
-from nodeagent.model import ApplyOutcome, Evaluation, Failure, Looked, Mode, Notice, PollOutcome, Reporter, Revision
+from nodeagent.model import (
+    ApplyOutcome,
+    Evaluation,
+    Failure,
+    Looked,
+    Mode,
+    Notice,
+    PollOutcome,
+    Reporter,
+    Revision,
+    Scope,
+)
 from nodeagent.source import poll as source_poll
 from nodeagent.source import tree
 from nodeagent.source.checkout import Checkout
@@ -157,16 +169,20 @@ class _Cycle:
         if not revision.commit:
             return self._outcome(None, destinations.NOTHING, failure)
         found = destinations.sweep(self._connection, self._source.id) if state else destinations.NOTHING
-        due = self._decide(revision, len(found.drifted), wishes)
+        judged = drift.judge(self._connection, found.drifted, config.drift, time.time())
+        due = self._decide(revision, len(judged.repair), wishes)
         if isinstance(due, policy.NotDue):
+            self._tell_drift(judged)
             self._keep_watch(found, settled=failure is None)
             return self._outcome(None, found, failure)
         watch.remove(config.paths.runtime)
         try:
-            done = self._evaluate(revision, due, wishes)
+            done = self._evaluate(revision, due, wishes, spared=_spared(judged, due, wishes))
         except NodeagentError as error:
             return self._outcome(None, found, _failure(error))
         left = destinations.sweep(self._connection, self._source.id)
+        self._tell_drift(drift.judge(self._connection, left.drifted, config.drift, time.time()))
+        self._note_repairs(found, left)
         self._keep_watch(left, settled=failure is None and done.finished)
         return self._outcome(done, found, failure)
 
@@ -174,8 +190,23 @@ class _Cycle:
         """Let the following cycles be content with a look at the destinations, if nothing is left to be done."""
         state = self._source.state()
         waits = state is not None and (state.deferred or state.retries)
-        if settled and not waits and not found.drifted:
-            watch.write(self._config.paths.runtime, node.boot_id(), found.settled)
+        told = [p for p in found.drifted if drift.policy_of(p, self._config.drift) == "report"]
+        if settled and not waits and len(told) == len(found.drifted):
+            as_told = ((os.fsencode(path), stat) for path in told if (stat := destinations.lstat(path)) is not None)
+            watch.write(self._config.paths.runtime, node.boot_id(), [*found.settled, *as_told])
+
+    def _tell_drift(self, judged: drift.Judged) -> None:
+        """Say once of each destination that it is not as it was left, where that is all that is wanted."""
+        for path in drift.note_reported(self._connection, self._source.id, judged.report):
+            text = f"{path}: is not as it was left: it stays so until a full evaluation (drift = report)"
+            self._reporter.report(Notice(priority=_WARNING, text=text, path=path))
+
+    def _note_repairs(self, found: destinations.Sweep, left: destinations.Sweep) -> None:
+        still = set(left.drifted)
+        repaired = [path for path in found.drifted if path not in still]
+        for path in drift.note_repaired(self._connection, self._source.id, repaired, time.time()):
+            text = f"{path}: was repaired {drift.CONTENDED} times: somebody else writes there: repaired more rarely now"
+            self._reporter.report(Notice(priority=_WARNING, text=text, path=path))
 
     def _decide(self, revision: Revision, drifted: int, wishes: Wishes) -> policy.Due | policy.NotDue:
         state = self._source.state()
@@ -207,7 +238,7 @@ class _Cycle:
         effective = tree.of_items(checkout.items, config.ignore)
         return Revision(ref=config.source.ref, commit=commit, tree=effective)
 
-    def _evaluate(self, revision: Revision, due: policy.Due, wishes: Wishes) -> Evaluation:
+    def _evaluate(self, revision: Revision, due: policy.Due, wishes: Wishes, *, spared: frozenset[str]) -> Evaluation:
         from nodeagent.evaluation import Job, Settings, evaluate  # noqa: PLC0415 - see above
 
         config = self._config
@@ -231,6 +262,7 @@ class _Cycle:
             keep_bytes=config.ledger.keep_bytes,
             busy=str if wishes.anytime else self._busy,
             prune=config.prune,
+            spared=spared,
         )
         done = evaluate(
             job,
@@ -259,8 +291,16 @@ class _Cycle:
             pending=state.pending if state else (),
             destinations=destinations.count(self._connection, self._source.id) if state else 0,
             drifted=len(found.drifted),
+            remarks=remarks.remarks(self._connection, self._source.id, time.time()) if state else (),
             failure=failure,
         )
+
+
+def _spared(judged: drift.Judged, due: policy.Due, wishes: Wishes) -> frozenset[str]:
+    """What has drifted and is to stay so; a full evaluation makes everything as post.sh says."""
+    if due.scope is not Scope.REPAIR:
+        return frozenset()
+    return frozenset([*judged.report, *(() if wishes.requested or wishes.retry else judged.wait)])
 
 
 _FRESH = frozenset({"Boot", "Force", "Adopt"})  # triggers that start from the tree as it was committed

@@ -67,7 +67,7 @@ def _lines(found: Status, *, running: bool) -> Iterator[str]:
         name = condition.type if condition.status else f"not {condition.type}"
         yield f"  {name}: {condition.reason}, since {moment(condition.since)}"
         yield f"    {safe(condition.message)}"
-    for title, steps in (("failed", found.failed_steps), ("pending", found.pending)):
+    for title, steps in (("failed", found.failed_steps), ("pending", found.pending), ("left so", found.remarks)):
         if steps:
             yield title
             yield from (f"  {safe(step)}" for step in steps)

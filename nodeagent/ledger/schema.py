@@ -162,4 +162,17 @@ CREATE TABLE orphan (                      -- what no step names any more and st
 ALTER TABLE statement ADD COLUMN prune INTEGER NOT NULL DEFAULT 1;  -- 0: it said prune=no
 """
 
-STEPS = (_FIRST, _ORIGINS, _DUE, _UNDO, _PRUNE)
+_DRIFT = """
+CREATE TABLE repair (                      -- how often drift of a path was repaired
+    path BLOB PRIMARY KEY,
+    source INTEGER NOT NULL REFERENCES source (id),
+    times INTEGER NOT NULL,                -- each soon after the one before
+    last REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE reported (                    -- drift that is only told
+    path BLOB PRIMARY KEY,
+    source INTEGER NOT NULL REFERENCES source (id)
+) WITHOUT ROWID;
+"""
+
+STEPS = (_FIRST, _ORIGINS, _DUE, _UNDO, _PRUNE, _DRIFT)

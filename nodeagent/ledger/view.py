@@ -55,7 +55,15 @@ class View:
     """
 
     def __init__(
-        self, connection: Connection, *, source: int, evaluation: int, scope: Scope, keep_in: Path, keep_bytes: int
+        self,
+        connection: Connection,
+        *,
+        source: int,
+        evaluation: int,
+        scope: Scope,
+        keep_in: Path,
+        keep_bytes: int,
+        spared: frozenset[str],
     ) -> None:
         self._connection = connection
         self._source = source
@@ -67,13 +75,14 @@ class View:
         self._unwritten: set[str] = set()
         self._pasts: dict[str, _Past | None] = {}
         self._undone = undone(connection)
+        self._spared = spared
         self.statement: Statement | None = None
         self.anew = False
 
     # --- asked by the verbs ---
 
     def settled(self, path: str, wanted: Content) -> bool:
-        if path in self._undone:
+        if path in self._undone or path in self._spared:
             return True
         now = lstat(path)
         placed = self._placed.get(path)
@@ -91,7 +100,7 @@ class View:
         return past.row.content() if past is not None and self._same_link(path, wanted) else None
 
     def left_absent(self, path: str) -> bool:
-        if path in self._undone:
+        if path in self._undone or path in self._spared:
             return lstat(path) is None  # what was put back there is settled
         past, placed = self._past(path), self._placed.get(path)
         absent = past is not None and past.row.left is None and not self._begins_anew()
@@ -100,6 +109,9 @@ class View:
     def placed(self, path: str, phase: Phase, wanted: Content, change: Change) -> None:
         assert self.statement is not None
         if path in self._undone:
+            return
+        if path in self._spared:  # how it was left stays on record: it is still drift
+            self._touch(path, self.statement)
             return
         placed = self._placed.setdefault(path, _Placed(self.statement, phase))
         placed.statement, placed.phase = self.statement, phase
@@ -171,10 +183,7 @@ class View:
         key = os.fsencode(path)
         past = self._past(path)
         if past is not None and not placed.changed and list(past.chain[: len(placed.chain)]) == placed.chain:
-            self._connection.execute(
-                "UPDATE destination SET evaluation = ?, statement = ? WHERE path = ?",
-                (self._evaluation, placed.statement.key, key),
-            )
+            self._touch(path, placed.statement)
             return
         if past is None or placed.changed:
             changes.note(self._connection, path)
@@ -198,6 +207,13 @@ class View:
         self._write_chain(key, placed.chain)
         statements.note_origin(
             self._connection, key, placed.statement.key, evaluation=self._evaluation, written=placed.changed
+        )
+
+    def _touch(self, path: str, statement: Statement) -> None:
+        """A verb has named the destination, and left it as it is."""
+        self._connection.execute(
+            "UPDATE destination SET evaluation = ?, statement = ? WHERE path = ?",
+            (self._evaluation, statement.key, os.fsencode(path)),
         )
 
     def _finish_one(self, path: str, placed: _Placed) -> None:

@@ -166,6 +166,7 @@ class Board:
             failed_steps=tuple(outcome.failed_steps) if outcome else (),
             pending=tuple(outcome.pending) if outcome else (),
             destinations=outcome.destinations if outcome else 0,
+            remarks=tuple(outcome.remarks) if outcome else (),
             next_poll=self._next_poll,
         )
 

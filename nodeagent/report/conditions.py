@@ -55,6 +55,7 @@ def of_the_last_run(status: Status) -> ApplyOutcome:
         failed_steps=status.failed_steps,
         pending=status.pending,
         destinations=status.destinations,
+        remarks=status.remarks,
     )
 
 

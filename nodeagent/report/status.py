@@ -35,6 +35,7 @@ def to_json(status: Status) -> dict[str, Any]:
         "failed": list(status.failed_steps),
         "pending": list(status.pending),
         "destinations": status.destinations,
+        "remarks": list(status.remarks),
         "next_poll": status.next_poll,
     }
 
@@ -112,6 +113,7 @@ def _from_json(raw: dict[str, Any]) -> Status:
         failed_steps=tuple(raw["failed"]),
         pending=tuple(raw["pending"]),
         destinations=raw["destinations"],
+        remarks=tuple(raw["remarks"]),
         next_poll=raw["next_poll"],
     )
 

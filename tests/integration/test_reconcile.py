@@ -8,8 +8,8 @@ import pytest
 
 from nodeagent import node, reconcile
 from nodeagent.cli import main
-from nodeagent.ledger import watch
-from nodeagent.model import ApplyOutcome, Change, Mode, Scope, Trigger
+from nodeagent.ledger import database, watch
+from nodeagent.model import ApplyOutcome, Change, Mode, Notice, Scope, Trigger
 
 
 class Recorder:
@@ -29,6 +29,7 @@ class Node:
         self.root.mkdir()
         self.settings = {"first_start": "apply"}
         self.commit = ""
+        self.events = []  # of the last apply
 
     def push(self, body: str, **files: str) -> str:
         text = f'#!/bin/sh\nCOPY() {{ mkdir -p "$(dirname "$2")"; rsync -a "$1" "$2"; }}\nD={self.root}\n{body}\n'
@@ -38,8 +39,10 @@ class Node:
         """An apply worker's work, with what the store holds unless said otherwise."""
         wanted = reconcile.Wishes(**wishes)
         config = self.site.config(**self.settings)
+        recorder = Recorder()
+        self.events = recorder.events
         return reconcile.apply_cycle(
-            config, self.commit if commit is None else commit, threading.Event(), Recorder(), wanted
+            config, self.commit if commit is None else commit, threading.Event(), recorder, wanted
         )
 
     def cycle(self, **wishes) -> ApplyOutcome:
@@ -319,6 +322,70 @@ def test_why_and_history_name_the_commit_and_its_author(follower, tmp_path, caps
     assert evaluation["revision"] == f"main@sha1:{commit}"
     assert evaluation["commit"]["subject"] == "Change the nodes"
     assert evaluation["commit"]["authored"] > 1_600_000_000
+
+
+def test_drift_that_is_only_told_stays_until_a_full_evaluation(follower):
+    follower.settings["drift"] = {"/": "repair", str(follower.root / "told"): "report"}
+    body = "COPY files/motd $D/told/a\nCOPY files/motd $D/told/b\nCOPY files/motd $D/c"
+    follower.push(body, **{"files/motd": "hello\n"})
+    follower.cycle()
+    (follower.root / "told/a").write_text("mine\n")
+    (follower.root / "told/b").unlink()
+    outcome = follower.cycle()
+    assert (outcome.evaluation, outcome.drifted) == (None, 2)
+    assert [line.split(" ")[:2] for line in outcome.remarks] == [
+        ["drifted:", f"{follower.root}/told/a"],
+        ["drifted:", f"{follower.root}/told/b"],
+    ]
+    (follower.root / "c").unlink()
+    assert follower.cycle().evaluation.trigger is Trigger.DRIFT
+    assert (follower.root / "c").exists()
+    assert (follower.root / "told/a").read_text() == "mine\n"
+    assert not (follower.root / "told/b").exists()
+    assert follower.cycle().drifted == 2
+    follower.apply(force=True)
+    assert (follower.root / "told/a").read_text() == (follower.root / "told/b").read_text() == "hello\n"
+    assert follower.cycle().remarks == ()
+    assert follower.quiet()
+
+
+def test_drift_that_is_only_told_is_told_once_and_lets_the_node_be_quiet(follower):
+    follower.settings["drift"] = "report"
+    follower.push("COPY files/motd $D/motd", **{"files/motd": "hello\n"})
+    follower.cycle()
+    (follower.root / "motd").write_text("mine\n")
+    assert not follower.quiet()
+    told = []
+    for _ in range(2):
+        follower.cycle()
+        told += [e.text for e in follower.events if isinstance(e, Notice) and "drift = report" in e.text]
+    assert len(told) == 1
+    assert follower.quiet()
+    (follower.root / "motd").write_text("again\n")
+    assert not follower.quiet()
+
+
+def test_a_file_that_drifts_again_and_again_is_named_and_repaired_more_rarely(follower):
+    follower.push("COPY files/motd $D/motd", **{"files/motd": "hello\n"})
+    follower.cycle()
+    path = follower.root / "motd"
+    for _ in range(3):
+        path.write_text("theirs\n")
+        assert follower.cycle().evaluation.trigger is Trigger.DRIFT
+    assert any("somebody else writes there" in e.text for e in follower.events if isinstance(e, Notice))
+    path.write_text("theirs\n")
+    outcome = follower.cycle()
+    assert outcome.evaluation is None
+    assert outcome.remarks[0].startswith(f"contended: {path} was repaired 3 times: not again before ")
+    assert not follower.quiet()  # its time will come
+    with database.opened(follower.site.config().paths.state, wait=False, warn=print) as connection:
+        connection.execute("UPDATE repair SET last = last - 700")
+    assert follower.cycle().evaluation.trigger is Trigger.DRIFT
+    assert path.read_text() == "hello\n"
+    path.write_text("theirs\n")
+    assert follower.cycle().evaluation is None
+    assert follower.apply(requested=True).evaluation.trigger is Trigger.REQUEST  # who asks does not wait
+    assert path.read_text() == "hello\n"
 
 
 def test_after_undo_the_daemon_touches_nothing_until_apply(follower, tmp_path, capsys):

@@ -39,6 +39,7 @@ def test_the_layout_is_the_one_that_scripts_rely_on() -> None:
         "failed": ["post.sh:3 RUN a"],
         "pending": ["post.sh:4 RUN b", "post.sh:5 RUN c"],
         "destinations": 7,
+        "remarks": [],
         "next_poll": 1_700_000_000,
     }
 
@@ -88,6 +89,7 @@ def test_a_damaged_file_of_this_boot_is_nothing(tmp_path: Path) -> None:
             "next_poll",
             "failed",
             "pending",
+            "remarks",
         }
         (tmp_path / "status.json").write_text(json.dumps({k: v for k, v in raw.items() if k != key}))
         assert status.read(tmp_path) is None
