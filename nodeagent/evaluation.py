@@ -20,7 +20,6 @@ from nodeagent.evaluate.stand_in import restore_original
 from nodeagent.evaluate.statements import Instrumented
 from nodeagent.ledger import statements, undo
 from nodeagent.ledger.database import Connection
-from nodeagent.ledger.prune import Program as PrunedProgram
 from nodeagent.ledger.sources import Source
 from nodeagent.ledger.view import View
 from nodeagent.model import (
@@ -34,7 +33,7 @@ from nodeagent.model import (
 from nodeagent.program import ENTRY, prepare, program_text
 from nodeagent.steps.due import Judge
 from nodeagent.steps.engine import Steps
-from nodeagent.steps.prune import Pruner, programs_of
+from nodeagent.steps.prune import Pruner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,41 +134,19 @@ def evaluate(
             ended.exit_status, stopped=ended.end is shell.End.STOPPED, expired=ended.end is shell.End.EXPIRED
         )
         view.finish()
-        if _may_prune(job, program, steps, ended):
-            _prune(job, program, steps, source, connection, evaluation=number, mode=settings.prune, reporter=reporter)
+        # Only a whole evaluation tells what is not named any more.
+        if ended.end is shell.End.EXITED and ended.exit_status == 0 and job.due.scope is not Scope.ADOPT:
+            pruner = Pruner(
+                connection=connection,
+                source=source.id,
+                evaluation=number,
+                mode=settings.prune,
+                steps=steps,
+                reporter=reporter,
+            )
+            pruner.after(program, job.directory)
     duration_usec = int((time.monotonic() - began) * 1e6)
     return _record(job, source, steps, ended, number=number, reporter=reporter, duration_usec=duration_usec)
-
-
-def _may_prune(job: Job, program: Instrumented, steps: Steps, ended: shell.Ended) -> bool:
-    """Only a whole evaluation tells what is not named any more: post.sh came to its end, and nothing failed."""
-    done = ended.end is shell.End.EXITED and ended.exit_status == 0 and not steps.has_failed()
-    return done and not program.whole and job.due.scope is not Scope.ADOPT
-
-
-def _prune(
-    job: Job,
-    program: Instrumented,
-    steps: Steps,
-    source: Source,
-    connection: Connection,
-    *,
-    evaluation: int,
-    mode: Prune,
-    reporter: Reporter,
-) -> None:
-    pruner = Pruner(
-        connection=connection,
-        source=source.id,
-        evaluation=evaluation,
-        mode=mode,
-        account=steps.account,
-        reporter=reporter,
-        unclaimed=steps.native.unclaimed,
-    )
-    pruner.run(
-        PrunedProgram(statements=program.statements, reached=steps.native.reached, lines=programs_of(job.directory))
-    )
 
 
 def _run(

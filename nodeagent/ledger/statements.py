@@ -45,21 +45,9 @@ def remember(connection: Connection, source: int, evaluation: int, statements: I
         )
 
 
-def note_origin(connection: Connection, path: bytes, statement: str, *, evaluation: int, written: bool) -> None:
-    """Note whose a destination is; ``written``: it has just been given its content, else it stood there already."""
-    connection.execute("UPDATE destination SET statement = ? WHERE path = ?", (statement, path))
-    if written:
-        connection.execute(
-            "UPDATE destination SET revision = (SELECT revision FROM evaluation WHERE number = ?), written = ?"
-            " WHERE path = ?",
-            (evaluation, time.time(), path),
-        )
-    else:
-        connection.execute(
-            "UPDATE destination SET revision = (SELECT revision FROM evaluation WHERE number = ?)"
-            " WHERE path = ? AND revision = ''",
-            (evaluation, path),
-        )
+def revision_of(connection: Connection, evaluation: int) -> str:
+    """The printed revision that an evaluation is of."""
+    return str(connection.execute("SELECT revision FROM evaluation WHERE number = ?", (evaluation,)).fetchone()[0])
 
 
 def write_blocks(connection: Connection, path: bytes, blocks: Sequence[Block], *, source: int, evaluation: int) -> None:
@@ -70,8 +58,7 @@ def write_blocks(connection: Connection, path: bytes, blocks: Sequence[Block], *
         (path,),
     ):
         known[tuple(what)].append((owner, revision, written))
-    (revision,) = connection.execute("SELECT revision FROM evaluation WHERE number = ?", (evaluation,)).fetchone()
-    now = (source, revision, time.time())
+    now = (source, revision_of(connection, evaluation), time.time())
     rows = []
     for position, block in enumerate(blocks):
         origins = known[block.statement, block.text, int(block.adopted)]

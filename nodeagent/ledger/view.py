@@ -7,6 +7,7 @@ an edit that a later step had given a file is not taken back when that step, whi
 
 import os
 import stat
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,6 +76,7 @@ class View:
         self._unwritten: set[str] = set()
         self._pasts: dict[str, _Past | None] = {}
         self._undone = undone(connection)
+        self._revision = statements.revision_of(connection, evaluation)
         self._spared = spared
         self.statement: Statement | None = None
         self.anew = False
@@ -189,10 +191,13 @@ class View:
             changes.note(self._connection, path)
         native = "" if placed.phase is Phase.APPEND else placed.chain[-1].digest
         self._connection.execute(
-            "INSERT INTO destination (path, source, evaluation, file, line, phase, created, native_digest)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET source = excluded.source,"
+            "INSERT INTO destination (path, source, evaluation, file, line, phase, created, native_digest, statement,"
+            " revision, written) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (path) DO UPDATE SET source = excluded.source,"
             " evaluation = excluded.evaluation, file = excluded.file, line = excluded.line, phase = excluded.phase,"
-            " native_digest = excluded.native_digest, left_mode = NULL",
+            " native_digest = excluded.native_digest, left_mode = NULL, statement = excluded.statement,"
+            " revision = iif(excluded.written IS NULL AND revision <> '', revision, excluded.revision),"
+            " written = coalesce(excluded.written, written)",
             (
                 key,
                 self._source,
@@ -202,12 +207,12 @@ class View:
                 placed.phase,
                 placed.created,
                 native,
+                placed.statement.key,
+                self._revision,
+                time.time() if placed.changed else None,
             ),
         )
         self._write_chain(key, placed.chain)
-        statements.note_origin(
-            self._connection, key, placed.statement.key, evaluation=self._evaluation, written=placed.changed
-        )
 
     def _touch(self, path: str, statement: Statement) -> None:
         """A verb has named the destination, and left it as it is."""

@@ -1,19 +1,20 @@
 """Prune: at the end of an evaluation, take away what earlier ones placed and no step names any more."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from nodeagent.apply import takeback
 from nodeagent.apply.blocks import find_blocks
 from nodeagent.config import Prune
+from nodeagent.evaluate.statements import Instrumented
 from nodeagent.ledger import destinations, origin, prune, statements, undo
 from nodeagent.ledger.database import Connection
 from nodeagent.ledger.origin import Author, Known
 from nodeagent.ledger.prune import Orphan, Program
 from nodeagent.model import Block, Change, Notice, Phase, Reporter, Step
-from nodeagent.steps.account import Account
+from nodeagent.steps.engine import Steps
 
 _NOTICE, _WARNING = 5, 4  # syslog severities
 _LONGEST_PROGRAM = 2**20  # bytes; what is longer is no script that somebody wrote
@@ -36,18 +37,22 @@ class Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pruner:
-    """One evaluation's prune. ``unclaimed`` gives the blocks of a file that its appends left over; None: none did."""
+    """The prune of one evaluation that has come to its end; ``source`` and ``evaluation`` are the ledger's numbers."""
 
     connection: Connection
     source: int
     evaluation: int
     mode: Prune
-    account: Account
+    steps: Steps
     reporter: Reporter
-    unclaimed: Callable[[str], Sequence[Block] | None]
 
-    def run(self, program: Program) -> None:
-        """Take away what may go, or say what would."""
+    def after(self, instrumented: Instrumented, directory: Path) -> None:
+        """Take away what may go, or say what would, if no step failed; ``directory`` holds the tree."""
+        if self.steps.has_failed() or instrumented.whole:
+            return
+        program = Program(
+            statements=instrumented.statements, reached=self.steps.native.reached, lines=_programs_of(directory)
+        )
         known = prune.inventory(self.connection, self.source, self.evaluation)
         found = [*self._files(known.files, program), *self._blocks(known.blocks, program)]
         going = [one for one in found if not one.reason]
@@ -86,7 +91,7 @@ class Pruner:
             known = self._known(path)
             if known is None or known.placed is None:
                 continue
-            claimed = self.unclaimed(path)
+            claimed = self.steps.native.unclaimed(path)
             touched = known.placed.evaluation == self.evaluation
             if (claimed is None and touched) or not (touched or known.placed.only_appended):
                 continue
@@ -177,10 +182,10 @@ class Pruner:
             path=found.orphan.path,
             reason=reason,
         )
-        self.account.pruned(step)
+        self.steps.account.pruned(step)
 
 
-def programs_of(directory: Path) -> list[str]:
+def _programs_of(directory: Path) -> list[str]:
     """The lines, without comments, of every program in a tree."""
     lines = []
     for top, _, names in os.walk(directory):
