@@ -72,6 +72,17 @@ def poll(config: Config, current: str, stop: threading.Event, reporter: Reporter
     return source_poll.poll(config, current, stop, reporter, Path(directory) if directory else None)
 
 
+def fetch_named(config: Config, name: str) -> PollOutcome:
+    """Fetch a branch, tag or commit to be looked at only; gives up root in this process.
+
+    Raises:
+        NodeagentError: it cannot be had.
+    """
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    commit = source_poll.fetch_named(config, name, Path(directory) if directory else None)
+    return PollOutcome(commit=commit, moved=False)
+
+
 def apply_cycle(
     config: Config,
     commit: str,

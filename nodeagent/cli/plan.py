@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from nodeagent import planning
@@ -31,6 +32,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     plan.add_argument("--config", type=Path, default=DEFAULT_FILE, metavar="FILE", help=f"default: {DEFAULT_FILE}")
     plan.add_argument("--repo", type=Path, metavar="DIR", help="a tree as it stands; needs no configuration and no git")
+    plan.add_argument("--ref", metavar="REF", help="a branch, tag or full commit hash that is not applied")
     plan.add_argument("--force", action="store_true", help="as apply --force would")
     plan.add_argument("--retry", action="store_true", help="as apply --retry would")
     plan.add_argument("--anytime", action="store_true", help="as apply --anytime would")
@@ -45,6 +47,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def _plan(args: argparse.Namespace) -> int:
     if os.geteuid() != 0:
         raise InvalidConfiguration("a plan is made in namespaces over the node's files: run it as root")
+    if args.ref is not None and args.repo is not None:
+        raise InvalidConfiguration("--ref names a commit of the configured repository: it does not go with --repo")
     wishes = Wishes(requested=True, force=args.force, retry=args.retry, anytime=args.anytime, run_steps=args.rehearse)
     listener = _Listener(ConsoleReporter(sys.stderr))
     job, limit = _directory(args, wishes) if args.repo is not None else _configured(args, wishes, listener)
@@ -72,7 +76,13 @@ def _directory(args: argparse.Namespace, wishes: Wishes) -> tuple[Job, float]:
 def _configured(args: argparse.Namespace, wishes: Wishes, reporter: Reporter) -> tuple[Job, float]:
     subject.demand_no_args(args)
     config = load(args.config)
-    commit = subject.newest(config, reporter)
+    if args.ref is None:
+        commit = subject.newest(config, reporter)
+    else:
+        commit = subject.named(config, args.ref, reporter)
+        # It need not descend from what the node stands at: it is not to be followed.
+        wishes = replace(wishes, descendant=False)
+        config = config.model_copy(update={"source": config.source.model_copy(update={"ref": args.ref})})
 
     def job(reporter: Reporter, stop: Stop) -> PlanOutcome:
         return planning.of_cycle(config, commit, wishes, reporter, stop, diff=args.diff)

@@ -57,6 +57,22 @@ def newest(config: Config, reporter: Reporter) -> str:
     return found.commit if isinstance(found, PollOutcome) else ""
 
 
+def named(config: Config, name: str, reporter: Reporter) -> str:
+    """The commit of a branch or tag, or the commit of that hash, fetched and not followed.
+
+    Raises:
+        NodeagentError: it cannot be had.
+    """
+    found = worker.run(
+        "fetch", lambda _reporter, _stop: reconcile.fetch_named(config, name), reporter,
+        time_limit=config.source.fetch_limit,
+    )  # fmt: skip
+    if isinstance(found, Failure):
+        raise by_code(found.code, found.message)
+    assert isinstance(found, PollOutcome)
+    return found.commit
+
+
 def _poll(config: Config, reporter: Reporter, stop: Stop) -> PollOutcome:
     stop.set()  # one attempt: who waits at a terminal is told at once
     return reconcile.poll(config, "", stop, reporter)

@@ -6,7 +6,7 @@ All of it runs without privileges, in a child of its own. libgit2's errors becom
 
 import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -29,6 +29,7 @@ from nodeagent.source import address, known_hosts
 from nodeagent.source.foreign import one_line
 
 FETCHED = "refs/nodeagent/fetched"
+_ASIDE = "refs/nodeagent/aside"  # what was fetched to be looked at only
 
 _configured: list[tuple[Path, float, float]] = []  # what libgit2, which has one set of settings a process, was told
 
@@ -203,6 +204,27 @@ class Remote:
             f"{self._url}: there is no branch {ref} (there is: {one_line(', '.join(branches[:5])) or 'none'}"
             f"{', ...' if branches[5:] else ''}): push it, or set source.ref"
         )
+
+    def find(self, name: str) -> tuple[str, str]:
+        """Connect, and give the full name of a branch or tag and the commit (hex) that it points to.
+
+        Raises: as :meth:`head`.
+        """
+        with self._translated():
+            heads = {head.name: str(head.oid) for head in self._remote.list_heads(callbacks=self._callbacks)}
+        for full in (f"refs/heads/{name}", f"refs/tags/{name}"):
+            if full in heads:
+                return full, heads.get(f"{full}^{{}}", heads[full])  # what an annotated tag stands for
+        raise ReferenceNotFound(f"{self._url}: there is no branch and no tag {one_line(name)}: push it, or correct it")
+
+    def fetch_aside(self, names: Sequence[str], *, whole: bool) -> None:
+        """Fetch refs, by their full names or patterns, without touching the one that is followed.
+
+        Raises: as :meth:`fetch`.
+        """
+        with self._translated(storing=True):
+            specifications = [f"+{name}:{_ASIDE}/{name.removeprefix('refs/')}" for name in names]
+            self._remote.fetch(specifications, callbacks=self._callbacks, depth=0 if whole else 1)
 
     def fetch(self, ref: str, *, whole: bool) -> None:
         """Fetch the branch over the connection that :meth:`head` made.

@@ -4,18 +4,20 @@ import contextlib
 import functools
 import os
 import pwd
+import re
 import shutil
 import threading
 from pathlib import Path
 
 from nodeagent.config import Config
-from nodeagent.errors import NodeagentError, NonFastForward, StoreUnusable, TransientError
+from nodeagent.errors import NodeagentError, NonFastForward, ReferenceNotFound, StoreUnusable, TransientError
 from nodeagent.model import Failure, Notice, PollOutcome, Reporter
 from nodeagent.source import address, git, known_hosts, retry, storage
 from nodeagent.source.confine import account, confine
 from nodeagent.source.unlock import unlock
 
 WARNING = 4  # syslog severity
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def store_path(config: Config) -> Path:
@@ -83,6 +85,36 @@ def poll(
         failure = Failure(code=error.code, message=str(error), transient=isinstance(error, TransientError))
         return PollOutcome(commit=_held(config, current), moved=False, failure=failure)
     return PollOutcome(commit=commit, moved=commit != current)
+
+
+def fetch_named(config: Config, name: str, credentials_directory: Path | None) -> str:
+    """Fetch a branch, a tag or a full commit hash of the repository into the store; gives up root in this process.
+
+    What the daemon follows and enforces stays as it is. One attempt.
+
+    Returns:
+        The commit (hex), which the store then holds.
+
+    Raises:
+        ReferenceNotFound: there is no such branch or tag, or no branch or tag leads to the commit.
+        NodeagentError: as :func:`poll`, which returns it.
+    """
+    prepare(config)
+    key = unlock(config, credentials_directory)
+    _become_fetcher(config)
+    store = git.Store.open(store_path(config))
+    remote = store.remote(config.source.url, key, config.source.known_hosts)
+    whole = not store.is_empty
+    if not _COMMIT.fullmatch(name):
+        full, commit = remote.find(name)
+        if not store.has(commit):
+            remote.fetch_aside([full], whole=whole)
+        return commit
+    if not store.has(name):
+        remote.fetch_aside(["refs/heads/*", "refs/tags/*"], whole=True)
+    if not store.has(name):
+        raise ReferenceNotFound(f"{config.source.url}: no branch or tag leads to the commit {name}: push it")
+    return name
 
 
 def _become_fetcher(config: Config) -> None:

@@ -124,7 +124,7 @@ def test_a_job_on_the_node_is_seen_though_nothing_of_it_is_inside(tmp_path):
     repository = site(tmp_path / "repo", "touch /etc/plan")
     pbs = tmp_path / "pbs_mom"  # a scheduler's daemon: the node is busy, whatever its jobs are
     pbs.symlink_to("/bin/sleep")
-    command = f"{pbs} 60 & exec {sys.executable} -m nodeagent plan --repo {repository} --json"
+    command = f"{pbs} 60 >/dev/null 2>&1 & exec {sys.executable} -m nodeagent plan --repo {repository} --json"
     seen = json.loads(run([sys.executable, "-m", "testbed.witness", "sh", "-c", command], timeout=140))
     (step,) = json.loads(seen["stdout"])["steps"]
     assert (step["would_run"], seen["status"]) == (False, 0), seen
