@@ -120,6 +120,7 @@ class Config(_Table):
     interval: float = Field(default=300, ge=1, le=86_400)
     jitter: float = Field(default=0.05, ge=0, le=0.5)  # share of the interval
     retry_delay: float = Field(default=60, gt=0, le=3600)  # the longest wait between two tries of one poll
+    mode: Literal["apply", "observe"] = "apply"  # observe: the daemon only plans and reports; the way to roll out
     first_start: FirstStart = "auto"
     args: tuple[str, ...] = Field(default=(), strict=False)  # post.sh's arguments; ${hostname} may stand in them
     environment_file: AbsolutePath | None = None  # NAME=VALUE lines for post.sh

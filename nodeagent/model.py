@@ -386,7 +386,7 @@ class Mode(enum.StrEnum):
     """What the apply worker found itself allowed to do."""
 
     APPLYING = "applying"
-    OBSERVING = "observing"  # first start on a node in use: nothing is touched until ``adopt`` or ``apply``
+    OBSERVING = "observing"  # mode = "observe", or a first start on a node in use: nothing is touched, only planned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -398,6 +398,8 @@ class ApplyOutcome:
     each, ``file:line command``, of all steps that are failed or still due, not only of this cycle's.
     ``destinations`` counts what the ledger watches; ``drifted`` what the check of this cycle found. ``remarks``: what
     stands otherwise than post.sh says and is left so, one line each.
+    ``planned`` is what an apply would do, in one line, when that was looked at; ``pending`` are then the steps that
+    would run, and ``drifted`` counts the destinations that would change.
     """
 
     mode: Mode
@@ -410,6 +412,7 @@ class ApplyOutcome:
     destinations: int = 0
     drifted: int = 0
     remarks: Sequence[str] = ()
+    planned: str = ""
     failure: Failure | None = None
 
 

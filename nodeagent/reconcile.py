@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from nodeagent import node
 from nodeagent.config import Config, FirstStart
-from nodeagent.errors import NodeagentError, TransientError
+from nodeagent.errors import LedgerUnavailable, NodeagentError, TransientError
 from nodeagent.evaluate import policy
 from nodeagent.jobs.probe import Probe
 from nodeagent.ledger import database, destinations, drift, remarks, statements, undo, watch
@@ -104,7 +104,21 @@ def apply_cycle(
             source = Source(connection, config.source.url)
             return _Cycle(config, source, connection, stop, reporter, busy=busy).run(commit, wishes)
     except NodeagentError as error:
-        return ApplyOutcome(mode=Mode.APPLYING, attempted="", applied="", ready=False, failure=_failure(error))
+        return ApplyOutcome(mode=Mode.APPLYING, attempted="", applied="", ready=False, failure=failure_of(error))
+
+
+def standing(config: Config) -> ApplyOutcome:
+    """How the node stands while it is only observed; nothing is locked, made or touched."""
+    observing = ApplyOutcome(mode=Mode.OBSERVING, attempted="", applied="", ready=False)
+    try:
+        with database.readable(config.paths.state) as connection:
+            state = Source(connection, config.source.url).state()
+    except LedgerUnavailable:  # nothing was ever applied; or it is damaged, which the plan's own copy of it tells
+        return observing
+    if state is None:
+        return observing
+    ready = state.ready_boot == node.boot_id()
+    return replace(observing, attempted=state.attempted, applied=state.applied, ready=ready, failed_steps=state.failed)
 
 
 def apply_directory(
@@ -176,7 +190,7 @@ class _Cycle:
             try:
                 revision = self._install(commit, descendant=wishes.descendant)
             except NodeagentError as error:
-                failure = _failure(error)
+                failure = failure_of(error)
         if not revision.commit:
             return self._outcome(None, destinations.NOTHING, failure)
         found = destinations.sweep(self._connection, self._source.id) if state else destinations.NOTHING
@@ -190,7 +204,7 @@ class _Cycle:
         try:
             done = self._evaluate(revision, due, wishes, spared=_spared(judged, due, wishes))
         except NodeagentError as error:
-            return self._outcome(None, found, _failure(error))
+            return self._outcome(None, found, failure_of(error))
         left = destinations.sweep(self._connection, self._source.id)
         self._tell_drift(drift.judge(self._connection, left.drifted, config.drift, time.time()))
         self._note_repairs(found, left)
@@ -362,5 +376,5 @@ def _ledger(directory: Path, reporter: Reporter) -> Iterator[database.Connection
         yield connection
 
 
-def _failure(error: NodeagentError) -> Failure:
+def failure_of(error: NodeagentError) -> Failure:
     return Failure(code=error.code, message=str(error), transient=isinstance(error, TransientError))

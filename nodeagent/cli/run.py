@@ -13,7 +13,7 @@ from nodeagent.daemon.loop import Daemon
 from nodeagent.daemon.schedule import Schedule, place_of
 from nodeagent.errors import InvalidConfiguration
 from nodeagent.ledger import watch
-from nodeagent.model import ApplyOutcome, PollOutcome, Reporter
+from nodeagent.model import ApplyOutcome, Mode, PollOutcome, Reporter
 from nodeagent.report import presence
 from nodeagent.report.board import Board
 from nodeagent.report.journal import open_reporter
@@ -82,6 +82,12 @@ class FileSetup:
         return tuple(found)
 
 
+def _observe(config: Config, commit: str, reporter: Reporter, stop: Stop) -> ApplyOutcome:
+    from nodeagent import planning  # noqa: PLC0415 - as in reconcile: needed by this worker alone
+
+    return planning.observe(config, commit, reporter, stop)
+
+
 def plan_of(config: Config) -> Plan:
     """What a configuration means to the daemon."""
 
@@ -89,7 +95,11 @@ def plan_of(config: Config) -> Plan:
         return reconcile.poll(config, commit, stop, reporter)
 
     def apply(commit: str, reporter: Reporter, stop: Stop) -> ApplyOutcome:
+        if config.mode == "observe":
+            return _observe(config, commit, reporter, stop)
         outcome = reconcile.apply_cycle(config, commit, stop, reporter)
+        if outcome.mode is Mode.OBSERVING and outcome.failure is None:  # a first start that waits
+            return _observe(config, commit, reporter, stop)
         if outcome.evaluation is None:
             return outcome
         # The steps were reported as they went by; a first start may have more of them than a frame holds.

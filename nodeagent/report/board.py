@@ -143,8 +143,8 @@ class Board:
         observing = self._facts.outcome is not None and self._facts.outcome.mode is Mode.OBSERVING
         if outcome.mode is Mode.OBSERVING and not observing:
             text = (
-                "first start on a node that is in use: nothing is touched before `nodeagent adopt` (take what is there"
-                " as done) or `nodeagent apply`"
+                'nothing is touched on this node, by mode = "observe" or as a first start on a node that is in use:'
+                " `nodeagent adopt` takes what is there as done, `nodeagent apply` goes ahead"
             )
             self._reporter.report(Notice(priority=WARNING, text=text))
         whole = not self.all_steps or not (outcome.failed_steps or outcome.pending)

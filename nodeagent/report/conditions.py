@@ -84,6 +84,7 @@ def _ready(facts: Facts) -> Condition:
         reason, message = "StepsFailed", "post.sh has come to its end, but not all its steps (ready.require)"
     elif outcome is not None and outcome.mode is Mode.OBSERVING:
         reason, message = "AwaitingAdoption", "nothing is touched before `nodeagent adopt` or `nodeagent apply`"
+        message += f": {outcome.planned}" if outcome.planned else ""
     else:
         reason, message = "NotYetApplied", "post.sh has not come to its end since boot"
     return Condition(type=ConditionType.READY, status=False, reason=reason, message=message, since=0)

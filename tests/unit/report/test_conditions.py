@@ -25,6 +25,10 @@ def test_ready_is_always_there_and_the_others_only_while_true() -> None:
 def test_a_node_that_only_observes_awaits_adoption() -> None:
     outcome = ApplyOutcome(mode=Mode.OBSERVING, attempted="", applied="", ready=False)
     assert states(Facts(outcome=outcome)) == {"Ready": (False, "AwaitingAdoption")}
+    planned = replace(outcome, planned="2 destinations would change, 0 steps would run")
+    assert message(Facts(outcome=planned), ConditionType.READY).endswith(
+        ": 2 destinations would change, 0 steps would run"
+    )
 
 
 def test_failed_steps_make_a_node_degraded_but_not_unready() -> None:

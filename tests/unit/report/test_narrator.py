@@ -1,6 +1,7 @@
 """The texts and fields of the log. The texts of RUN are the guide's, word for word."""
 
 import os
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,8 @@ from nodeagent.model import (
     Event,
     Notice,
     Phase,
+    PlannedChange,
+    PlannedStep,
     Scope,
     Step,
     StepEnded,
@@ -257,3 +260,18 @@ def test_no_character_is_torn_where_a_line_is_cut() -> None:
 
 def test_control_characters_of_an_output_stay() -> None:
     assert told(StepOutput(number=0, text="a\33[1m\tb\0"))[0].message == "a\33[1m\tb\0"
+
+
+def test_what_would_be_done_is_said_with_its_place_and_what_would_not_is_not():
+    narrator = Narrator()
+    change = PlannedChange(path="/etc/a", change=Change.UPDATED, file="post.sh", line=3, phase=Phase.COPY)
+    step = PlannedStep(file="post.sh", line=4, command="touch /x", would_run=True, reason="due")
+    entries = [entry for event in (change, step) for entry in narrator.entries(event)]
+    assert [(e.message, e.identifier) for e in entries] == [
+        ("/etc/a: would be updated (post.sh:3)", "nodeagent"),
+        ("touch /x: would run (post.sh:4: due)", "nodeagent"),
+    ]
+    assert entries[0].fields["NODEAGENT_PATH"] == "/etc/a"
+    assert {e.message_id for e in entries} == {catalogue.PLANNED}
+    unchanged, skipped = replace(change, change=Change.UNCHANGED), replace(step, would_run=False)
+    assert [entry for event in (unchanged, skipped) for entry in narrator.entries(event)] == []
