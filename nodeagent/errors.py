@@ -6,7 +6,8 @@
     ├── TransientError                 try again; nobody needs to act
     │   ├── RemoteUnreachable          no connection, reset, time-out, refused
     │   ├── StoreUnusable              the fetch worker's store is damaged or its disk is full; it is made anew
-    │   └── WorkerFailed               a child crashed or was killed at its time limit
+    │   ├── WorkerFailed               a child crashed or was killed at its time limit
+    │   └── NodeUnusable               the node refuses what the agent itself needs: full, read-only, broken
     ├── StalledError                   a person must act; trying again would not help
     │   ├── InvalidConfiguration       nodeagent.toml: unknown key, bad value, missing file
     │   ├── PasswordUnavailable        no source gave a password, or it is not private
@@ -58,6 +59,10 @@ class StoreUnusable(TransientError):
 
 class WorkerFailed(TransientError):
     code = "WorkerFailed"
+
+
+class NodeUnusable(TransientError):
+    code = "NodeUnusable"
 
 
 class StalledError(NodeagentError):

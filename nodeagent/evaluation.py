@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nodeagent.apply import process
+from nodeagent.apply import leftovers, process
 from nodeagent.config import Prune
 from nodeagent.evaluate import shell
 from nodeagent.evaluate.interpreter import Interpreter, interpreter
@@ -18,7 +18,7 @@ from nodeagent.evaluate.sourcing import Note, Sourcing
 from nodeagent.evaluate.stand import Stand
 from nodeagent.evaluate.stand_in import restore_original
 from nodeagent.evaluate.statements import Instrumented
-from nodeagent.ledger import statements, undo
+from nodeagent.ledger import destinations, statements, undo
 from nodeagent.ledger.database import Connection
 from nodeagent.ledger.sources import Source
 from nodeagent.ledger.view import View
@@ -94,6 +94,8 @@ def evaluate(
     restore(job.directory, settings.state)
     mark = process.StepMark(settings.runtime)
     mark.end_leftovers()
+    if source.was_cut_short():
+        leftovers.remove(destinations.paths(connection, source.id))
     text = program_text(job.directory)
     by = interpreter(text)
     began = time.monotonic()

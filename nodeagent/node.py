@@ -1,15 +1,48 @@
 """What the agent asks the kernel about the node it runs on."""
 
+import contextlib
+import errno
 import os
 import pwd
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from nodeagent.errors import InvalidConfiguration
+from nodeagent.errors import InvalidConfiguration, NodeUnusable
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # What systemd told the agent is not for post.sh: a script that answers NOTIFY_SOCKET would speak for the service.
 _OURS = ("NOTIFY_SOCKET", "CREDENTIALS_DIRECTORY", "WATCHDOG_", "LISTEN_", "INVOCATION_ID", "JOURNAL_STREAM")
+
+# What the node, and not the agent, is to blame for; and what to do.
+_REFUSALS = {
+    errno.ENOSPC: "make room on its filesystem",
+    errno.EDQUOT: "raise the quota, or make room",
+    errno.EROFS: "its filesystem is read-only: see the kernel's log, and mount it writable",
+    errno.EIO: "its device fails: see the kernel's log",
+    errno.EACCES: "let root write there",
+    errno.EPERM: "let root write there (lsattr shows an immutable file)",
+    errno.EMFILE: "raise the limit of open files",
+    errno.ENFILE: "raise fs.file-max",
+    errno.ENOMEM: "the node has no memory left",
+}
+
+
+@contextlib.contextmanager
+def needs(place: Path | None = None) -> Iterator[None]:
+    """Do what the agent needs for itself; ``place`` is named where an error carries no file name of its own.
+
+    Raises:
+        NodeUnusable: the node refuses it, because something is full, read-only or broken. Without a place and a name
+            the error is left as it is.
+    """
+    try:
+        yield
+    except OSError as error:
+        named = error.filename if isinstance(error.filename, str) else place
+        advice = _REFUSALS.get(error.errno or 0)
+        if named is None or advice is None:
+            raise
+        raise NodeUnusable(f"{named}: {error.strerror}: {advice}; what is left to do is still due") from error
 
 
 def boot_id() -> str:

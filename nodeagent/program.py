@@ -20,6 +20,7 @@ from nodeagent.evaluate.sourcing import with_notice
 from nodeagent.evaluate.stand_in import with_prelude
 from nodeagent.evaluate.statements import Instrumented
 from nodeagent.model import Notice, Phase, Reporter, Statement
+from nodeagent.node import needs
 
 ENTRY = "post.sh"
 _NOTICE = 5  # syslog severity
@@ -87,7 +88,8 @@ def _understood(text: bytes, read: Callable[[str], bytes | None], names: Callabl
 
 def _accepts(by: Interpreter, text: bytes, pipes: Pipes) -> bool:
     candidate = pipes.directory / "candidate"
-    candidate.write_bytes(text)
+    with needs(candidate):
+        candidate.write_bytes(text)
     return process.check_syntax(by.argv, str(candidate))
 
 

@@ -100,7 +100,7 @@ def apply_cycle(
     wishes = wishes or Wishes()
     busy = busy or Probe(config.jobs)
     try:
-        with _ledger(config.paths.state, reporter) as connection:
+        with node.needs(), _ledger(config.paths.state, reporter) as connection:
             source = Source(connection, config.source.url)
             return _Cycle(config, source, connection, stop, reporter, busy=busy).run(commit, wishes)
     except NodeagentError as error:
@@ -129,10 +129,11 @@ def apply_directory(
     Raises:
         PostScriptMissing: it has no post.sh.
         NotNow: another agent is at work.
+        NodeUnusable: something that the agent needs for itself is full, read-only or broken.
     """
     from nodeagent.evaluation import Job, evaluate, restore  # noqa: PLC0415 - see above
 
-    with _ledger(settings.state, reporter) as connection:
+    with node.needs(), _ledger(settings.state, reporter) as connection:
         restore(directory, settings.state)  # or what a killed agent left would be a new tree
         source = Source(connection, f"directory:{directory}")
         wishes = _of_withdrawn(connection, source, wishes)
@@ -188,7 +189,8 @@ class _Cycle:
         )
         if commit and commit != revision.commit:
             try:
-                revision = self._install(commit, descendant=wishes.descendant)
+                with node.needs(config.source.checkout):
+                    revision = self._install(commit, descendant=wishes.descendant)
             except NodeagentError as error:
                 failure = failure_of(error)
         if not revision.commit:

@@ -200,6 +200,11 @@ def _rename(directory: int, temporary: str, name: str) -> None:
     os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
 
 
+def discard_left(directory: int, name: str) -> None:
+    """Remove the temporary that a killed run has left beside ``name``, if there is one."""
+    _discard(directory, temporary_name(name))
+
+
 def _discard(directory: int, temporary: str) -> None:
     """Remove a temporary, whatever it is; a failure leaves it for the next run."""
     with contextlib.suppress(OSError):

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from nodeagent.node import needs
+
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -155,7 +157,8 @@ class StepMark:
 
     def set(self) -> None:
         """A step of the shell that leads ``group`` begins."""
-        self._file.write_text(f"{os.getpid()} {self.group} {ticks()}\n")
+        with needs(self._file):
+            self._file.write_text(f"{os.getpid()} {self.group} {ticks()}\n")
 
     def clear(self) -> None:
         """None is under way."""

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from nodeagent.node import needs
+
 _PREFIX = "evaluation-"
+_OPEN = os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
 
 
 @dataclass(slots=True)
@@ -31,12 +34,13 @@ class Pipes:
         runtime.mkdir(parents=True, exist_ok=True)
         _remove_left(runtime)
         directory = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=runtime))
-        lock = _lock(directory)
         try:
             descriptors: list[int] = []
             for name in ("request", "answer"):
-                os.mkfifo(directory / name, 0o600)
-                descriptors.append(os.open(directory / name, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK))
+                with needs(directory):
+                    os.mkfifo(directory / name, 0o600)
+                descriptors.append(os.open(directory / name, _OPEN))
+            fcntl.lockf(descriptors[0], fcntl.LOCK_EX | fcntl.LOCK_NB)
             try:
                 yield cls(directory, *descriptors)
             finally:
@@ -44,38 +48,36 @@ class Pipes:
                     os.close(descriptor)
         finally:
             shutil.rmtree(directory, ignore_errors=True)
-            if lock is not None:
-                os.close(lock)
 
     def prelude(self) -> Path:
         """Write the verbs; returns the file to be sourced."""
         verbs = resources.files("nodeagent.evaluate").joinpath("prelude.sh").read_text()
         path = self.directory / "prelude.sh"
-        path.write_text(f"__na_q='{self.directory}/request' __na_p='{self.directory}/answer'\n{verbs}")
+        with needs(path):
+            path.write_text(f"__na_q='{self.directory}/request' __na_p='{self.directory}/answer'\n{verbs}")
         return path
-
-
-def _lock(directory: Path) -> int | None:
-    """Lock a directory until its holder ends, however it ends; None when another one holds it or it is gone."""
-    try:
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
 
 
 def _remove_left(runtime: Path) -> None:
     """Remove what killed agents have left; another agent's (``apply --repo``) may be in use."""
     for directory in runtime.glob(f"{_PREFIX}*"):
-        lock = _lock(directory)
-        if lock is not None:
+        if not _in_use(directory):
             shutil.rmtree(directory, ignore_errors=True)
-            os.close(lock)
+
+
+def _in_use(directory: Path) -> bool:
+    """Whether its agent lives: it holds a POSIX lock, which ends with it, whatever it has started."""
+    try:
+        descriptor = os.open(directory / "request", _OPEN)
+    except FileNotFoundError:
+        return False  # it was killed before it came so far
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):  # POSIX allows both
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def at_end(pipe: int) -> bool:

@@ -10,6 +10,8 @@ import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from nodeagent.node import needs
+
 _BACKUP = ".{name}.nodeagent-original"
 _STAGED = ".{name}.nodeagent-instrumented"
 
@@ -34,7 +36,8 @@ def in_place_of(original: Path, text: bytes) -> Iterator[Back]:
     backup, staged = _names(original)
     restore_original(original)
     status = original.stat()
-    staged.write_bytes(text)
+    with needs(staged):
+        staged.write_bytes(text)
     os.chmod(staged, stat.S_IMODE(status.st_mode))
     os.chown(staged, status.st_uid, status.st_gid)
     os.link(original, backup)

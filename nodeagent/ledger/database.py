@@ -12,11 +12,26 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from nodeagent.errors import LedgerUnavailable, NotNow
+from nodeagent.errors import LedgerUnavailable, NodeUnusable, NotNow
 from nodeagent.ledger.schema import STEPS
+from nodeagent.node import needs
 
 Connection = sqlite3.Connection
 SCHEMA_VERSION = len(STEPS)
+
+# Result codes of SQLite: what its filesystem, and what the file is to blame for. Any other error is a fault of ours.
+_REFUSED = frozenset(
+    {
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_READONLY,
+    }
+)
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 @contextlib.contextmanager
@@ -30,14 +45,29 @@ def opened(directory: Path, *, wait: bool, warn: Callable[[str], None]) -> Itera
 
     Raises:
         NotNow: another process holds the ledger.
+        NodeUnusable: it cannot be read or written; also while it is open.
     """
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = directory / "ledger.db"
+    with needs(directory):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     with locked(directory / "lock", wait=wait):
-        connection = _connect(directory / "ledger.db", warn)
         try:
-            yield connection
-        finally:
-            connection.close()
+            connection = _connect(path, warn)
+            try:
+                yield connection
+            finally:
+                connection.close()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in _REFUSED:
+                raise
+            raise NodeUnusable(
+                f"{path}: {error}: see to its filesystem (full, read-only or broken?); what is left to do is still due"
+            ) from error
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode & 0xFF not in _DAMAGED:
+                raise
+            _move_aside(path, error, warn)
+            raise NodeUnusable(f"{path}: was damaged, and is moved aside: apply again to begin a new one") from error
 
 
 @contextlib.contextmanager
@@ -74,12 +104,17 @@ def readable(directory: Path) -> Iterator[sqlite3.Connection]:
 
 @contextlib.contextmanager
 def locked(path: Path, *, wait: bool) -> Iterator[None]:
-    """The kernel drops the lock when its holder ends, however it ends: there is no stale lock."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """The kernel drops the lock when its holder ends, however it ends: there is no stale lock.
+
+    It is a POSIX lock because a fork does not inherit those: a child on its way to another program would hold the
+    lock for a moment after its agent was killed.
+    """
+    with needs(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError as error:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except (BlockingIOError, PermissionError) as error:  # POSIX allows both
             raise NotNow("another nodeagent is applying on this node: try again when it is done") from error
         yield
     finally:
@@ -87,17 +122,23 @@ def locked(path: Path, *, wait: bool) -> Iterator[None]:
 
 
 def _connect(path: Path, warn: Callable[[str], None]) -> sqlite3.Connection:
+    if path.is_dir():
+        _move_aside(path, "a directory stands in its place", warn)
     try:
         return _open(path)
     except sqlite3.OperationalError:
         raise  # disk full, no permission: the ledger itself is not to blame
     except sqlite3.DatabaseError as error:
-        aside = path.with_name(f"{path.name}.damaged-{int(time.time())}")
-        path.rename(aside)
-        for leftover in ("-wal", "-shm"):
-            path.with_name(path.name + leftover).unlink(missing_ok=True)
-        warn(f"{path}: the ledger is damaged ({error}): moved to {aside.name}; what stands on the node is adopted anew")
+        _move_aside(path, error, warn)
         return _open(path)
+
+
+def _move_aside(path: Path, error: sqlite3.Error | str, warn: Callable[[str], None]) -> None:
+    aside = path.with_name(f"{path.name}.damaged-{int(time.time())}")
+    path.rename(aside)
+    for leftover in ("-wal", "-shm"):
+        path.with_name(path.name + leftover).unlink(missing_ok=True)
+    warn(f"{path}: the ledger is damaged ({error}): moved to {aside.name}; what stands on the node is adopted anew")
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -143,6 +143,12 @@ def leave(connection: Connection, path: str) -> None:
     _remember(connection, os.fsencode(path), now)
 
 
+def paths(connection: Connection, source: int) -> list[str]:
+    """All that a source's evaluations have placed, also what they no longer do."""
+    rows = connection.execute("SELECT path FROM destination WHERE source = ?", (source,))
+    return [os.fsdecode(row[0]) for row in rows]
+
+
 def count(connection: Connection, source: int) -> int:
     """How many destinations are watched."""
     found = connection.execute(

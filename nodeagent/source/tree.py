@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from nodeagent.source.manifest import Item
 
@@ -45,8 +46,12 @@ def of_directory(top: Path, ignore: Sequence[str] = ()) -> str:
     return digest.hexdigest()
 
 
+def _refuse(error: OSError) -> NoReturn:
+    raise error  # os.walk would pass over the directory, and the tree would be another one
+
+
 def _walk(top: Path) -> Iterator[str]:
-    for directory, names, files in os.walk(top):
+    for directory, names, files in os.walk(top, onerror=_refuse):
         names[:] = sorted(name for name in names if name != ".git")
         above = Path(directory).relative_to(top)
         for name in sorted([*files, *(n for n in names if os.path.islink(os.path.join(directory, n)))]):

@@ -281,8 +281,21 @@ def test_functions_of_a_sourced_file_are_never_skipped(site):
 
 def test_a_second_agent_does_not_wait(site):
     site.program("true")
-    with database.opened(site.state, wait=False, warn=print), pytest.raises(NotNow):
+    holding, end = os.pipe(), os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(end[1])
+        with database.opened(site.state, wait=False, warn=print):
+            os.write(holding[1], b"x")
+            os.read(end[0], 1)
+        os._exit(0)
+    os.read(holding[0], 1)
+    with pytest.raises(NotNow):
         site.apply()
+    for descriptor in (*holding, *end):
+        os.close(descriptor)
+    os.waitpid(pid, 0)
+    site.apply()
 
 
 def test_a_tree_without_post_sh_is_refused(site):

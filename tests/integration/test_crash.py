@@ -11,7 +11,6 @@ import pytest
 
 from nodeagent import node, reconcile
 from nodeagent.apply import process
-from nodeagent.errors import NotNow
 from nodeagent.evaluation import Settings
 from nodeagent.model import Scope
 
@@ -74,14 +73,7 @@ class Crashing:
             runtime=self.top / "run",
         )
         wanted = reconcile.Wishes(**({"requested": True} | wishes))
-        deadline = time.monotonic() + 5
-        while True:
-            try:
-                return reconcile.apply_directory(self.repository, settings, wanted, threading.Event(), Reporter())
-            except NotNow:  # the kernel drops the lock with its last holder, which may be a fork on its way to exec
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.01)
+        return reconcile.apply_directory(self.repository, settings, wanted, threading.Event(), Reporter())
 
     def killed(self, after: float, **wishes) -> None:
         """An agent in a process group of its own, as the daemon's worker is, which is ended in the middle."""

@@ -1,9 +1,12 @@
+import errno
+import os
 import time
+from pathlib import Path
 
 import pytest
 
 from nodeagent import node
-from nodeagent.errors import InvalidConfiguration
+from nodeagent.errors import InvalidConfiguration, NodeUnusable
 
 
 def test_the_boot_id_stays_for_one_boot():
@@ -42,3 +45,21 @@ def test_a_line_that_is_no_variable_is_named(tmp_path, text):
 def test_a_missing_environment_file_is_named(tmp_path):
     with pytest.raises(InvalidConfiguration, match="environment_file"):
         node.login_environment(tmp_path / "none")
+
+
+def test_what_the_node_refuses_is_named_with_what_to_do():
+    full = Path("/dev/full")
+    with pytest.raises(NodeUnusable, match=r"^/dev/full: No space left on device: make room on its "), node.needs(full):
+        full.write_text("x")
+
+
+def test_the_errors_own_file_name_goes_before_the_place():
+    with pytest.raises(NodeUnusable, match=r"^/the/file: "), node.needs(Path("/the/place")):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), "/the/file")
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), OSError(errno.ENOENT, "none", "/the/file")])
+def test_an_error_that_names_nothing_or_is_not_the_nodes_keeps_its_traceback(error):
+    with pytest.raises(OSError, match=r"full|none") as raised, node.needs():
+        raise error
+    assert raised.value is error

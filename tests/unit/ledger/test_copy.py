@@ -48,5 +48,17 @@ def test_a_first_apply_meanwhile_is_noticed(tmp_path):
 
 
 def test_while_another_agent_applies_no_copy_is_taken(tmp_path):
-    with open_ledger(tmp_path / "state"), pytest.raises(NotNow):
+    (ready, told), (wait, end) = os.pipe(), os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(end)
+        with open_ledger(tmp_path / "state"):
+            os.write(told, b"x")
+            os.read(wait, 1)
+        os._exit(0)
+    os.read(ready, 1)
+    with pytest.raises(NotNow):
         copy.take(tmp_path / "state", tmp_path / "copy")
+    for descriptor in (ready, told, wait, end):
+        os.close(descriptor)
+    os.waitpid(pid, 0)

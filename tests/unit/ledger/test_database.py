@@ -4,11 +4,25 @@ import sqlite3  # noqa: TID251 - to make a ledger of another version
 
 import pytest
 
-from nodeagent.errors import NotNow
+from nodeagent.errors import NodeUnusable, NotNow
 from nodeagent.ledger import database, origin
 from nodeagent.ledger.schema import STEPS
 from nodeagent.ledger.sources import Renewal, Source
 from nodeagent.model import Revision, Scope, Trigger
+
+
+def in_child(job):
+    pid = os.fork()
+    if pid == 0:
+        try:
+            job()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+FILL = "INSERT INTO block (path, position, statement, text, adopted) VALUES (?, ?, '', ?, 0)"
 
 
 @pytest.fixture
@@ -17,12 +31,12 @@ def warnings():
 
 
 def test_only_one_process_has_the_ledger(tmp_path, warnings):
-    with (
-        database.opened(tmp_path, wait=False, warn=warnings.append),
-        pytest.raises(NotNow, match="another nodeagent"),
-        database.opened(tmp_path, wait=False, warn=print),
-    ):
-        pass
+    def open_too():
+        with pytest.raises(NotNow, match="another nodeagent"), database.opened(tmp_path, wait=False, warn=print):
+            pass
+
+    with database.opened(tmp_path, wait=False, warn=warnings.append):
+        in_child(open_too)
     with database.opened(tmp_path, wait=False, warn=warnings.append):
         pass
     assert warnings == []
@@ -144,3 +158,67 @@ def test_bringing_up_to_date_that_is_cut_short_begins_anew(old, monkeypatch, war
     monkeypatch.undo()
     with database.opened(old, wait=False, warn=warnings.append) as connection:
         assert Source(connection, "x").renewal().full == 6
+
+
+def test_a_fork_of_the_holder_does_not_hold_the_ledger(tmp_path):
+    """What a killed agent was about to start has its descriptors until it has started."""
+    with database.opened(tmp_path, wait=False, warn=print):
+        read, write = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.close(write)
+            os.read(read, 1)
+            os._exit(0)
+    with database.opened(tmp_path, wait=False, warn=print):
+        pass
+    os.close(write)
+    os.waitpid(pid, 0)
+    os.close(read)
+
+
+def test_a_directory_in_the_ledgers_place_is_moved_aside(tmp_path, warnings):
+    (tmp_path / "ledger.db").mkdir()
+    with database.opened(tmp_path, wait=False, warn=warnings.append) as connection:
+        assert connection.execute("SELECT count(*) FROM source").fetchone() == (0,)
+    assert "a directory stands in its place" in warnings[0]
+    assert len(list(tmp_path.glob("ledger.db.damaged-*"))) == 1
+
+
+def test_a_ledger_that_turns_out_damaged_while_it_is_open_is_moved_aside_and_said(tmp_path, warnings):
+    with database.opened(tmp_path, wait=False, warn=warnings.append) as connection:
+        connection.executemany(FILL, [(b"/x", n, b"y" * 900) for n in range(99)])
+    with (tmp_path / "ledger.db").open("r+b") as file:
+        size = os.fstat(file.fileno()).st_size
+        file.seek(size // 2)
+        file.write(os.urandom(size // 2))
+
+    def use():
+        with database.opened(tmp_path, wait=False, warn=warnings.append) as connection:
+            connection.execute("SELECT sum(length(text)) FROM block ORDER BY position").fetchall()
+            connection.execute("PRAGMA integrity_check").fetchall()
+            connection.executemany(FILL, [(b"/%d" % n, 0, b"z") for n in range(99)])
+
+    with pytest.raises(NodeUnusable, match=r"ledger\.db: was damaged, and is moved aside: apply again"):
+        use()
+    use()
+    assert len(warnings) == 1
+    assert len(list(tmp_path.glob("ledger.db.damaged-*"))) == 1
+
+
+def test_a_ledger_on_a_full_filesystem_is_named(tmp_path):
+    def fill():
+        with database.opened(tmp_path, wait=False, warn=print) as connection:
+            pages = connection.execute("PRAGMA page_count").fetchone()[0]
+            connection.execute(f"PRAGMA max_page_count = {pages + 2}")  # as a full disk
+            connection.executemany(FILL, [(b"/x", n, b"y" * 900) for n in range(99)])
+
+    with pytest.raises(NodeUnusable, match=r"ledger\.db: database or disk is full: see to its filesystem"):
+        fill()
+
+
+def test_a_fault_of_our_own_in_the_ledger_keeps_its_traceback(tmp_path):
+    with (
+        pytest.raises(sqlite3.OperationalError, match="no such table"),
+        database.opened(tmp_path, wait=False, warn=print) as connection,
+    ):
+        connection.execute("SELECT * FROM missing")

@@ -46,3 +46,8 @@ def test_a_directory_is_known_by_its_content(tmp_path):
     assert changed != before
     (tmp_path / "files/a").chmod(0o755)
     assert tree.of_directory(tmp_path) != changed
+
+
+def test_a_directory_that_cannot_be_read_is_no_smaller_tree(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        tree.of_directory(tmp_path / "gone")
