@@ -30,7 +30,7 @@ _CLONE_NEWNS, _CLONE_NEWPID, _CLONE_NEWIPC = 0x00020000, 0x20000000, 0x08000000
 _MS_REC, _MS_PRIVATE = 16384, 1 << 18
 _libc = ctypes.CDLL(None, use_errno=True)
 
-Way = Literal["plain", "apply"]
+Way = Literal["plain", "apply", "plan"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +182,10 @@ def _run(order: Order) -> Left:
 def _be_runner(order: Order, answer: int) -> NoReturn:
     try:
         os.setsid()
-        left: object = plain(order.args) if order.way == "plain" else apply(Path(REPOSITORY), order.args)
+        if order.way == "plain":
+            left: object = plain(order.args)
+        else:
+            left = apply(Path(REPOSITORY), order.args, run_steps=order.way == "apply")
     except BaseException:  # noqa: BLE001 - a process's very top
         left = traceback.format_exc()
     with os.fdopen(answer, "wb") as file:

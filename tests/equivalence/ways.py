@@ -93,7 +93,12 @@ def plain(args: Sequence[str], environment: Mapping[str, str] = ENVIRONMENT) -> 
 
 
 def apply(
-    repository: Path, args: Sequence[str], *, state: Path = Path("/agent/state"), runtime: Path = Path("/agent/run")
+    repository: Path,
+    args: Sequence[str],
+    *,
+    state: Path = Path("/agent/state"),
+    runtime: Path = Path("/agent/run"),
+    run_steps: bool = True,
 ) -> Left:
     from nodeagent import reconcile
     from nodeagent.evaluation import Settings
@@ -124,7 +129,7 @@ def apply(
         runtime=runtime,
     )
     done = reconcile.apply_directory(
-        repository, settings, reconcile.Wishes(requested=True), threading.Event(), Recorder()
+        repository, settings, reconcile.Wishes(requested=True, run_steps=run_steps), threading.Event(), Recorder()
     )
     steps = [(step.file, step.line, str(step.phase), str(step.change), step.path) for step in done.steps]
     return Left(status=done.exit_status, output=lines, tree={}, steps=steps, whole=" ".join(whole))
