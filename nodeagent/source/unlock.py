@@ -10,6 +10,7 @@ from pathlib import Path
 
 from nodeagent.config import Config
 from nodeagent.errors import InsecureStorage, KeyFileInvalid, WrongPassword
+from nodeagent.node import needs
 from nodeagent.source import storage
 from nodeagent.source.password import read_password
 
@@ -26,6 +27,7 @@ def unlock(config: Config, credentials_directory: Path | None) -> bytes:
     Raises:
         KeyFileInvalid: the key file is missing, unreadable or damaged.
         InsecureStorage: ``paths.runtime`` is not a tmpfs or ramfs.
+        NodeUnusable: ``paths.runtime`` is full.
         PasswordUnavailable, WrongPassword: see :mod:`nodeagent.source.password` and ``deploy_key``.
     """
     try:
@@ -39,7 +41,8 @@ def unlock(config: Config, credentials_directory: Path | None) -> bytes:
     kept = config.paths.runtime / DIRECTORY / name
     with contextlib.suppress(FileNotFoundError):
         return kept.read_bytes()
-    _make_private_directory(config.paths.runtime)
+    with needs(config.paths.runtime):
+        _make_private_directory(config.paths.runtime)
     try:
         data = config.source.key.read_bytes()
     except OSError as error:
@@ -52,7 +55,8 @@ def unlock(config: Config, credentials_directory: Path | None) -> bytes:
         key = deploy_key.decrypt_deploy_key(data, password.get_secret_value())
     except (KeyFileInvalid, WrongPassword) as error:
         raise type(error)(f"{config.source.key}: {error}") from error
-    _keep(kept, key)
+    with needs(kept):
+        _keep(kept, key)
     return key
 
 

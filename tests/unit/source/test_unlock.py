@@ -1,3 +1,4 @@
+import ctypes
 import errno
 import os
 import stat
@@ -5,7 +6,7 @@ import stat
 import pytest
 
 from nodeagent.config import Config
-from nodeagent.errors import InsecureStorage, KeyFileInvalid, PasswordUnavailable, WrongPassword
+from nodeagent.errors import InsecureStorage, KeyFileInvalid, NodeUnusable, PasswordUnavailable, WrongPassword
 from nodeagent.source import deploy_key
 from nodeagent.source.unlock import forget, unlock
 
@@ -79,7 +80,7 @@ def test_a_key_that_cannot_be_placed_leaves_nothing_behind(config, monkeypatch):
 
     monkeypatch.setattr(os, "rename", full)
 
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(NodeUnusable, match="No space"):
         unlock(config, None)
     assert kept(config) == []
 
@@ -139,3 +140,25 @@ def test_a_key_file_that_is_a_directory_is_named(config):
 
     with pytest.raises(KeyFileInvalid, match="cannot be read"):
         unlock(config, None)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a tmpfs")
+def test_a_full_tmpfs_is_named_and_no_part_of_a_key_stays(config):
+    run = config.paths.runtime
+    (run / "private").mkdir(mode=0o700, parents=True)
+    run.chmod(0o755)
+    pid = os.fork()
+    if pid == 0:  # in a mount namespace of its own
+        try:
+            libc = ctypes.CDLL(None)
+            assert libc.unshare(0x00020000) == 0  # CLONE_NEWNS
+            assert libc.mount(None, b"/", None, 0x44000, None) == 0  # MS_REC | MS_PRIVATE
+            assert libc.mount(b"t", os.fsencode(run / "private"), b"tmpfs", 0, b"size=4k,mode=0700") == 0
+            (run / "private/filler").write_bytes(b"x" * 4096)
+            with pytest.raises(NodeUnusable, match=r"/private/deploy_key\..*: No space left on device: make room"):
+                unlock(config, None)
+            assert [file.name for file in kept(config)] == ["filler"]
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitpid(pid, 0)[1] == 0
