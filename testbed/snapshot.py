@@ -44,7 +44,13 @@ def _network() -> Iterator[tuple[str, str]]:
     for name in ("dev", "route", "ipv6_route", "if_inet6"):
         path = Path("/proc/net", name)
         for line in path.read_text().splitlines() if path.exists() else ():
-            yield f"{name} {line.split(':')[0]}", "" if name == "dev" else line  # not the counters
+            words = line.split()
+            if name == "dev":
+                yield f"dev {words[0]}", ""  # the rest are counters
+            elif name == "ipv6_route":
+                yield f"{name} {words[:6]} {words[8:]}", ""  # between them stands how often it is in use
+            else:
+                yield f"{name} {line}", ""
 
 
 def _processes() -> Iterator[tuple[str, str]]:
