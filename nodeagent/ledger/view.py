@@ -196,7 +196,8 @@ class View:
             " ON CONFLICT (path) DO UPDATE SET source = excluded.source,"
             " evaluation = excluded.evaluation, file = excluded.file, line = excluded.line, phase = excluded.phase,"
             " native_digest = excluded.native_digest, left_mode = NULL, statement = excluded.statement,"
-            " revision = iif(excluded.written IS NULL AND revision <> '', revision, excluded.revision),"
+            " revision = CASE WHEN excluded.written IS NULL THEN coalesce(nullif(revision, ''), excluded.revision)"
+            " ELSE excluded.revision END,"
             " written = coalesce(excluded.written, written)",
             (
                 key,

@@ -225,11 +225,16 @@ def test_without_a_ledger_there_is_nothing_to_undo(local, capsys, verb):
     assert not local.state.exists()
 
 
-def test_undo_waits_for_nobody(local, capsys):
+def test_undo_waits_for_nobody(local, capfd):
     local.apply("COPY files/motd $D/motd")
-    with database.opened(local.state, wait=False, warn=print):
-        assert main.call(["undo", "--config", str(local.config), str(local.root / "motd")]) == 75
-    assert "another nodeagent" in capsys.readouterr().err
+    with database.opened(local.state, wait=False, warn=print):  # the lock is this process's: another one asks
+        child = os.fork()
+        if child == 0:
+            os._exit(main.call(["undo", "--config", str(local.config), str(local.root / "motd")]))
+        _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 75
+    assert (local.root / "motd").exists()
+    assert "another nodeagent" in capfd.readouterr().err
 
 
 def test_the_daemon_looks_again_after_an_undo(local, verb):
