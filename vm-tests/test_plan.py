@@ -43,5 +43,11 @@ def test_a_rehearsal_on_a_booted_node_leaves_it_as_it_is(node: Node, script: str
     assert node.status_of("nodeagent", "plan", "--rehearse", "--repo", "/srv/site") == 2
     after = snapshot(node)
     assert {n for n in before.keys() | after.keys() if before.get(n) != after.get(n)} == set()
-    plan = json.loads(node.exec("nodeagent", "plan", "--json", check=False))  # of what the daemon applied
+
+
+@pytest.mark.usefixtures("commit")
+def test_a_settled_node_has_nothing_planned(node: Node) -> None:
+    plan = json.loads(node.exec("nodeagent", "plan", "--json"))  # exit code 0: nothing
     assert {change["change"] for change in plan["changes"]} == {"unchanged"}
+    assert [step["command"] for step in plan["steps"] if step["would_run"]] == []
+    assert len(plan["steps"]) == 9

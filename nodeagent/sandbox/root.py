@@ -25,6 +25,7 @@ _PRIVATE = Mount.NOSUID | Mount.NODEV | Mount.NOEXEC
 _KEPT_OPTIONS = {"ro": Mount.RDONLY, "noexec": Mount.NOEXEC}
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _LINKS = {"fd": "fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _MASKED = ("kcore", "keys", "kmsg", "latency_stats", "sched_debug", "sysrq-trigger", "timer_list", "timer_stats")
 
 
@@ -107,6 +108,9 @@ def enter(root: Root) -> None:
     for name in _MASKED:
         if os.path.exists(f"{proc}/{name}"):
             kernel.bind(f"{root.path}/dev/null", f"{proc}/{name}", Mount.RDONLY)
+    # A container has a boot id of its own, by a mount on its /proc; a fresh /proc has the host's.
+    shutil.copyfile(_BOOT_ID, f"{BASE}/boot_id")
+    kernel.bind(f"{BASE}/boot_id", root.path + _BOOT_ID, Mount.RDONLY)
     kernel.enter_root(root.path)
 
 

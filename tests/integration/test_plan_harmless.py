@@ -19,6 +19,7 @@ echo whole >/srv/second/written
 touch /etc/plan/touched
 chmod 600 /etc/plan/a
 """
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
 CONNECT = f"""\
 import socket
 for name in {SOCKETS!r}:
@@ -118,6 +119,19 @@ def test_what_the_shell_itself_does_without_a_rehearsal_touches_nothing_either(t
     seen = witness(site(tmp_path / "repo", body))
     assert seen["touched"] == [], seen
     assert seen["status"] == 0
+
+
+def test_a_container_that_has_a_boot_id_of_its_own_has_not_booted_since_the_apply(tmp_path):
+    repository = site(tmp_path / "repo", "touch /etc/plan")
+    agent = f"{sys.executable} -m nodeagent"
+    command = (
+        f"echo 00000000-0000-4000-8000-000000000000 >{tmp_path}/id; mount --bind {tmp_path}/id {BOOT_ID}\n"
+        f"{agent} apply --repo {repository} --state {tmp_path}/state >&2 || exit\n"
+        f"{agent} plan --repo {repository} --state {tmp_path}/state --json"
+    )
+    seen = json.loads(run([sys.executable, "-m", "testbed.witness", "sh", "-c", command], timeout=140))
+    assert seen["status"] == 0, seen
+    assert [step["would_run"] for step in json.loads(seen["stdout"])["steps"]] == [False]
 
 
 def test_a_job_on_the_node_is_seen_though_nothing_of_it_is_inside(tmp_path):
