@@ -10,6 +10,7 @@ from pathlib import Path
 
 from nodeagent.apply import leftovers, process
 from nodeagent.config import Prune
+from nodeagent.errors import AnnotationInvalid
 from nodeagent.evaluate import shell
 from nodeagent.evaluate.interpreter import Interpreter, interpreter
 from nodeagent.evaluate.pipes import Pipes, at_end
@@ -34,6 +35,8 @@ from nodeagent.program import ENTRY, prepare, program_text
 from nodeagent.steps.due import Judge
 from nodeagent.steps.engine import Steps
 from nodeagent.steps.prune import Pruner
+
+_KILLED = 128 + 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +92,8 @@ def evaluate(
 
     Raises:
         PostScriptMissing: the tree has no post.sh.
-        AnnotationInvalid: an annotation in it cannot be followed.
+        AnnotationInvalid: an annotation in it cannot be followed. Nothing has been touched, unless it is in a file that
+            only the evaluation itself could name: then it has ended there.
     """
     restore(job.directory, settings.state)
     mark = process.StepMark(settings.runtime)
@@ -131,10 +135,15 @@ def evaluate(
             step_timeout=settings.step_timeout,
             holds=sourcing.holds,
         )
-        ended = _run(job, by, program, pipes, sourcing=sourcing, steps=steps, mark=mark, settings=settings, stop=stop)
-        steps.shell_ended(
-            ended.exit_status, stopped=ended.end is shell.End.STOPPED, expired=ended.end is shell.End.EXPIRED
-        )
+        refusal: AnnotationInvalid | None = None
+        try:
+            ended = _run(
+                job, by, program, pipes, sourcing=sourcing, steps=steps, mark=mark, settings=settings, stop=stop
+            )
+        except AnnotationInvalid as error:  # in a file that only the run itself could name
+            refusal, ended = error, shell.Ended(exit_status=_KILLED, end=shell.End.REFUSED)
+        stopped = ended.end in {shell.End.STOPPED, shell.End.REFUSED}
+        steps.shell_ended(ended.exit_status, stopped=stopped, expired=ended.end is shell.End.EXPIRED)
         view.finish()
         # Only a whole evaluation tells what is not named any more.
         if ended.end is shell.End.EXITED and ended.exit_status == 0 and job.due.scope is not Scope.ADOPT:
@@ -148,7 +157,10 @@ def evaluate(
             )
             pruner.after(program, job.directory)
     duration_usec = int((time.monotonic() - began) * 1e6)
-    return _record(job, source, steps, ended, number=number, reporter=reporter, duration_usec=duration_usec)
+    done = _record(job, source, steps, ended, number=number, reporter=reporter, duration_usec=duration_usec)
+    if refusal is not None:
+        raise refusal
+    return done
 
 
 def _run(
@@ -240,7 +252,7 @@ def _record(
         boot=job.boot,
         exit_status=ended.exit_status,
         finished=finished,
-        settled=ended.end is not shell.End.STOPPED,
+        settled=ended.end in {shell.End.EXITED, shell.End.EXPIRED},
         counts={str(change): n for change, n in steps.account.counts.items()},
         duration_usec=duration_usec,
         failed=[*steps.account.failed_native, *source.failed_steps()],

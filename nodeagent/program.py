@@ -10,7 +10,7 @@ from pathlib import Path
 from nodeagent.apply import process
 from nodeagent.apply.rsync import parse as parse_flags
 from nodeagent.errors import PostScriptMissing
-from nodeagent.evaluate.annotations import annotated
+from nodeagent.evaluate.attached import annotated
 from nodeagent.evaluate.grammar import parse
 from nodeagent.evaluate.instrument import instrument
 from nodeagent.evaluate.interpreter import Interpreter, interpreter
@@ -19,6 +19,7 @@ from nodeagent.evaluate.sources import sourced
 from nodeagent.evaluate.sourcing import with_notice
 from nodeagent.evaluate.stand_in import with_prelude
 from nodeagent.evaluate.statements import Instrumented
+from nodeagent.evaluate.syntax import Block, Script
 from nodeagent.model import Notice, Phase, Reporter, Statement
 from nodeagent.node import needs
 
@@ -44,7 +45,7 @@ def check(read: Callable[[str], bytes | None], names: Iterable[str]) -> None:
     program = Instrumented(text=text, whole=_NO_SHELL)
     if interpreter(text).native:
         program = _understood(text, read, lambda: names)
-    _annotated(_as_one_step(text, program.whole) if program.whole else program)
+    annotated(_as_one_step(program, program.whole) if program.whole else program)
 
 
 def program_text(directory: Path) -> bytes:
@@ -65,20 +66,21 @@ def prepare(directory: Path, text: bytes, by: Interpreter, pipes: Pipes, reporte
         AnnotationInvalid: an annotation in it cannot be followed.
     """
     program = Instrumented(text=text, whole=_NO_SHELL)
-    if by.native and not os.access(directory, os.W_OK):
-        program = replace(program, whole=f"{directory} is read-only, and nothing can take its place for a moment")
-    elif by.native:
+    if by.native:
         program = _understood(text, functools.partial(_file, directory), lambda: _names(directory))
+    if not program.whole and not os.access(directory, os.W_OK):
+        program = replace(program, whole=f"{directory} is read-only, and nothing can take its place for a moment")
     if not program.whole:
         with_verbs = with_prelude(program.text, pipes.prelude())
         texts = {name: with_notice(one) for name, one in program.sourced.items()}
         accepted = {name for name, one in {ENTRY: with_verbs, **texts}.items() if _accepts(by, one, pipes)}
         if ENTRY in accepted:
             kept = {name: one for name, one in texts.items() if name in accepted}
-            return _annotated(replace(program, text=with_verbs, sourced=kept))
+            refused = dict.fromkeys(texts.keys() - kept.keys(), f"{by.argv[0]} -n refuses it")
+            return annotated(replace(program, text=with_verbs, sourced=kept, left={**program.left, **refused}))
         program = replace(program, whole=f"{by.argv[0]} -n refuses it")
     reporter.report(Notice(priority=_NOTICE, text=f"{ENTRY} is run whole, as one step: {program.whole}", path=ENTRY))
-    return _annotated(_as_one_step(text, program.whole))
+    return annotated(_as_one_step(replace(program, text=text), program.whole))
 
 
 def _understood(text: bytes, read: Callable[[str], bytes | None], names: Callable[[], Iterable[str]]) -> Instrumented:
@@ -114,20 +116,9 @@ def _missing(where: str) -> PostScriptMissing:
     )
 
 
-def _annotated(program: Instrumented) -> Instrumented:
-    """With what the comments of its texts say of its steps."""
-    scripts = program.scripts or {ENTRY: parse(program.text)}
-    statements = list(program.statements)
-    for file, script in scripts.items():
-        if b"nodeagent:" in script.text and (file == ENTRY or file in program.sourced):
-            places = [number for number, statement in enumerate(statements) if statement.file == file]
-            said = annotated(script, file, [statements[n] for n in places], whole=program.whole)
-            for number, statement in zip(places, said, strict=True):
-                statements[number] = statement
-    return replace(program, statements=tuple(statements))
-
-
-def _as_one_step(text: bytes, reason: str) -> Instrumented:
+def _as_one_step(program: Instrumented, reason: str) -> Instrumented:
+    text = program.text
     key = hashlib.sha256(b"whole\0" + text).hexdigest()[:32]
     statement = Statement(number=0, key=key, file=ENTRY, line=1, phase=Phase.EXECUTE, text=f"./{ENTRY}")
-    return Instrumented(text=text, statements=(statement,), whole=reason)
+    scripts = program.scripts or {ENTRY: Script(text=text, block=Block(), error_line=1)}
+    return Instrumented(text=text, statements=(statement,), scripts=scripts, whole=reason)

@@ -46,6 +46,8 @@ def parse(text: bytes) -> Script:
         return Script(text=text, block=_Reader(text).block(root.children), comments=tuple(comments(root)))
     except _NotUnderstoodError as error:
         return Script(text=text, block=Block(), error_line=error.line)
+    except RecursionError:  # nested beyond all measure
+        return Script(text=text, block=Block(), error_line=1)
 
 
 class _NotUnderstoodError(Exception):

@@ -55,15 +55,14 @@ def instrument(script: Script, file: str, understood: Understood, sourced: Sourc
         sourced: the files that it may source.
     """
     sourced = sourced or Sourced()
-    if script.error_line is not None:
-        return Instrumented(text=script.text, whole=f"line {script.error_line} is not understood")
-    reason = _untouchable(file, {file: script, **sourced.scripts}) or looks_at_verbs(script)
-    if reason:
-        return Instrumented(text=script.text, whole=reason)
     files = {file: script, **sourced.scripts}
+    reason = _not_understood(script) or _untouchable(file, files) or looks_at_verbs(script)
+    if reason:
+        return Instrumented(text=script.text, file=file, scripts=files, whole=reason)
     known = functions(files, understood, sourced.dots)
     noclobber, jobs = any(map(sets_noclobber, files.values())), any(starts_job(s.block) for s in files.values())
-    readable = {n: s for n, s in files.items() if s.error_line is None and looks_at_verbs(s) is None}
+    unreadable = {n: why for n, s in files.items() if (why := _not_understood(s) or looks_at_verbs(s)) is not None}
+    readable = {n: s for n, s in files.items() if n not in unreadable}
     unread = (written(node) for n, s in files.items() if n not in readable for node, _ in s.block.items)
     shared: frozenset[bytes] = frozenset().union(*map(temporary, files.values()), *unread)
     while True:  # a step that is to run each time may be what makes another one so
@@ -74,8 +73,12 @@ def instrument(script: Script, file: str, understood: Understood, sourced: Sourc
             writer = _Writer(one, name, known=known, meaning=meaning, statements=statements, dots=sourced.dots)
             texts[name] = writer.write(shared)
         if statements.repeated <= shared:
-            return statements.instrumented(file, files, texts, sourced.dots)
+            return statements.instrumented(file, files, texts, sourced.dots, unreadable)
         shared |= statements.repeated
+
+
+def _not_understood(script: Script) -> str | None:
+    return None if script.error_line is None else f"line {script.error_line} is not understood"
 
 
 def _untouchable(entry: str, files: Mapping[str, Script]) -> str | None:
@@ -228,7 +231,7 @@ class _Writer:
             self._run(node, asked=used)
         elif used:
             self._always(node)
-        elif self._dots.get((self._file, node.start)) and self._meaning.sources(node):
+        elif self._meaning.sources(node):
             self._dot(node)
         elif self._meaning.is_program(node) and (found := names(node)) is not None:
             self._gate(node, [] if node.name in ACTING_BUILTINS else found)
@@ -294,6 +297,8 @@ class _Writer:
             self._open_gate(node, number, [name.text])
 
     def _dot(self, node: Command) -> None:
+        """Any file: what it is, and whether it defines a COPY function anew, is known when it happens."""
+        self._statements.opened.setdefault(self._file, set()).update(self._dots.get((self._file, node.start), ()))
         words = node.words[0].text + b" " + node.words[1].text
         self._insert(node.start, b"{ __na_dot %s && :; " % words)
         self._insert(node.end, b"; }")

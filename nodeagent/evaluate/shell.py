@@ -48,6 +48,7 @@ class End(enum.Enum):
     EXITED = "exited"
     STOPPED = "stopped"  # the agent was told to stop
     EXPIRED = "expired"  # a time limit that only the shell's own end could keep
+    REFUSED = "refused"  # it was about to read a file that cannot be followed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

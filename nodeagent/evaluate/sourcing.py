@@ -8,12 +8,14 @@ numbers are its own. Whatever else the shell asks for also brings the file's own
 import contextlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from nodeagent.evaluate.attached import Problem, refuse, unfollowed
 from nodeagent.evaluate.functions import CopyFunction
+from nodeagent.evaluate.grammar import parse
 from nodeagent.evaluate.stand import Stand
 from nodeagent.evaluate.stand_in import in_place_of, restore_original
 
@@ -66,7 +68,8 @@ class Sourcing:
         """
         self._directory = Path(os.path.realpath(directory))
         self._entry = entry
-        self._texts = {str(self._directory / name): texts for name, texts in sourced.items()}
+        places = {os.path.realpath(self._directory / name): texts for name, texts in sourced.items()}
+        self._texts = {path: texts for path, texts in places.items() if Path(path).is_relative_to(self._directory)}
         self._note = note
         self._standing = contextlib.ExitStack()
         self._program = in_place_of(directory / entry, text)
@@ -88,7 +91,11 @@ class Sourcing:
             self._note.clear()
 
     def request(self, words: list[str], stand: Stand) -> bool:
-        """Answer a request that is about files: is it one?"""
+        """Answer a request that is about files: is it one?
+
+        Raises:
+            AnnotationInvalid: the shell is about to read a file as it is in which there is an annotation.
+        """
         self._standing.close()
         match words:
             case ["hello"]:
@@ -104,7 +111,7 @@ class Sourcing:
 
     def holds(self, function: CopyFunction) -> bool:
         """Is a function that is defined by now surely the one that was read?"""
-        home = str(self._directory / function.file)
+        home = os.path.realpath(self._directory / function.file)
         defines = re.compile(rb"(?<![\w-])" + re.escape(function.name.encode()) + rb"(?![\w-])")
         known = function.file == self._entry or home in self._opened
         return known and not any(defines.search(text) for text in self._others)
@@ -118,11 +125,20 @@ class Sourcing:
             text = opened.read(_SIZE_LIMIT)
         original, instrumented = self._texts.get(found, (None, b""))
         if text != original:
+            refuse(_annotations(text, os.path.relpath(found, self._directory)))
             self._others.append(text)
             return
         self._opening = found
         with contextlib.suppress(OSError):  # its directory is read-only: the shell reads the file as it is
             self._standing.enter_context(in_place_of(Path(found), instrumented))
+
+
+def _annotations(text: bytes, file: str) -> Sequence[Problem]:
+    if b"nodeagent:" not in text:
+        return ()
+    return unfollowed(
+        parse(text), file, "it is not named where it is sourced, or has changed since the evaluation began"
+    )
 
 
 def _places(file: str, path: str, cwd: str) -> Iterator[str]:

@@ -11,6 +11,7 @@ from nodeagent.evaluate.usage import Dots
 from nodeagent.model import Phase, Statement
 
 _REPORT_LENGTH = 200
+_ASIDE = "it is sourced where its status or output is used"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,8 +21,9 @@ class Instrumented:
     ``logged`` holds the numbers of the steps whose own function logs what runs; ``lists`` of those that ``set -e`` may
     let fail; ``fresh`` of each COPY or WRITE whose file something edits that always runs, so that the verb has to put
     its own text first. ``scripts`` are the program and the files that it may source, by name; ``sourced`` the texts of
-    those that are instrumented; ``dots`` say where (file, line) which of them may be meant. ``whole`` says why the
-    program is to be run as one step; then ``text`` is as given.
+    those that are instrumented; ``left`` says of the others why the shell reads them as they are; ``dots`` say where
+    (file, line) which of them may be meant. ``whole`` says why the program is to be run as one step; then ``text`` is
+    as given.
     """
 
     text: bytes
@@ -34,6 +36,7 @@ class Instrumented:
     dots: tuple[tuple[str, int, tuple[str, ...]], ...] = ()
     sourced: Mapping[str, bytes] = field(default_factory=dict)
     scripts: Mapping[str, Script] = field(default_factory=dict)
+    left: Mapping[str, str] = field(default_factory=dict)
     whole: str = ""
 
 
@@ -48,6 +51,7 @@ class Statements:
         self.lists: set[int] = set()
         self.fresh: set[int] = set()
         self.repeated: set[bytes] = set()  # paths that something writes to which always runs
+        self.opened: dict[str, set[str]] = {}  # by file, those that a '.' of it may open with their steps
 
     def add(
         self, file: str, text: bytes, line: int, phase: Phase, *, shown: bytes | None = None, asked: bool = False
@@ -71,9 +75,24 @@ class Statements:
         return len(self._found) - 1
 
     def instrumented(
-        self, file: str, scripts: Mapping[str, Script], texts: Mapping[str, bytes], dots: Dots
+        self,
+        file: str,
+        scripts: Mapping[str, Script],
+        texts: Mapping[str, bytes],
+        dots: Dots,
+        unreadable: Mapping[str, str],
     ) -> Instrumented:
-        """The program's file, and what it sources; ``scripts`` as they were read, ``texts`` where instrumented."""
+        """The program's file, and what it sources.
+
+        Args:
+            file: the program's.
+            scripts: all, as they were read.
+            texts: of those that can be instrumented.
+            dots: see :class:`nodeagent.evaluate.sources.Sourced`.
+            unreadable: why the others cannot.
+        """
+        opened = self._reached_from(file)
+        aside = dict.fromkeys((name for name in texts if name not in opened), _ASIDE)
         return Instrumented(
             text=texts[file],
             file=file,
@@ -83,9 +102,18 @@ class Statements:
             lists=frozenset(self.lists),
             fresh=frozenset(self.fresh),
             dots=tuple((name, _line(scripts[name].text, at), files) for (name, at), files in dots.items()),
-            sourced={name: text for name, text in texts.items() if name != file},
+            sourced={name: text for name, text in texts.items() if name != file and name in opened},
             scripts=scripts,
+            left={**unreadable, **aside},
         )
+
+    def _reached_from(self, file: str) -> set[str]:
+        found, pending = {file}, [file]
+        while pending:
+            new = self.opened.get(pending.pop(), set()) - found
+            found |= new
+            pending += new
+        return found
 
 
 def _line(text: bytes, at: int) -> int:

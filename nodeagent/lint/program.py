@@ -1,7 +1,6 @@
 """One shell program, laid out for the rules: each statement with what stands around it."""
 
 import bisect
-import contextlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -62,10 +61,7 @@ class Program:
     script: Script = field(init=False)
 
     def __post_init__(self) -> None:
-        script = Script(text=self.text, block=Block(), error_line=1)
-        if self.shell:
-            with contextlib.suppress(RecursionError):  # nested beyond all measure: not understood
-                script = parse_shell(self.text)
+        script = parse_shell(self.text) if self.shell else Script(text=self.text, block=Block(), error_line=1)
         object.__setattr__(self, "script", script)
 
     # --- what it is ---

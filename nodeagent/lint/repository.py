@@ -9,6 +9,7 @@ from functools import cached_property
 from nodeagent.apply import rsync
 from nodeagent.evaluate.functions import rsync_flags
 from nodeagent.evaluate.instrument import instrument
+from nodeagent.evaluate.sources import sourced
 from nodeagent.evaluate.statements import Instrumented
 from nodeagent.evaluate.syntax import Word
 from nodeagent.lint.program import Call, Program
@@ -213,16 +214,25 @@ class Repository:
     def native(self) -> dict[tuple[str, Phase], frozenset[int]]:
         """The lines on which the agent takes over a statement, by file and phase."""
         return {
-            (file, phase): frozenset(s.line for s in done.statements if s.phase is phase)
-            for file, done in self.instrumented.items()
+            (program.file, phase): frozenset(
+                s.line for s in self.instrumented.statements if s.phase is phase and s.file == program.file
+            )
+            for program in self.entries
             for phase in Phase
         }
 
     @cached_property
-    def instrumented(self) -> dict[str, Instrumented]:
-        return {
-            p.file: instrument(p.script, p.file, lambda words: rsync.parse(words) is not None) for p in self.entries
-        }
+    def instrumented(self) -> Instrumented:
+        """post.sh, and what it sources."""
+
+        def read(name: str) -> bytes | None:
+            found = self.tree.file(name)
+            return found[1].content if found else None
+
+        names = [name for name in self.tree.entries if self.tree.file(name)]
+        entry = self.entries[0]
+        found = sourced(entry.script, entry.file, lambda: names, read)
+        return instrument(entry.script, entry.file, lambda words: rsync.parse(words) is not None, found)
 
 
 def _follow(program: Program) -> dict[int, str | None]:

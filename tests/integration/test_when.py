@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from nodeagent.model import Change, Scope, StepEnded, StepStarted, Trigger
+from nodeagent.errors import AnnotationInvalid
+from nodeagent.model import Change, EvaluationEnded, Scope, StepEnded, StepStarted, Trigger
 from nodeagent.report.narrator import DEBUG, NOTICE, Narrator
 from tests.integration.site import Site
 
@@ -234,3 +235,87 @@ def test_a_step_that_gets_an_annotation_keeps_what_it_has_done(site):
     site.file("post.sh", text.replace("# nodeagent: ", f"# nodeagent: on={site.root}/etc"), 0o755)
     site.apply()
     assert site.ran() == ["restart"]
+
+
+SOURCES = [". ./part.sh\n", 'for f in part*.sh; do . "./$f"; done\n', 'use() { . "$(dirname "$0")/part.sh"; }; use\n']
+
+
+@pytest.fixture(params=SOURCES)
+def parted(site, request):
+    """A program whose steps stand in a file that it sources."""
+
+    def program(text):
+        site.program(request.param)
+        site.file("part.sh", "#!/bin/sh\n" + text.replace("$D", str(site.root)))
+
+    site.parts = program
+    return site
+
+
+def test_on_in_a_sourced_file_narrows_the_step_there(parted):
+    parted.parts(COPIES + step("restart", f"on={parted.root}/etc"))
+    parted.apply()
+    parted.file("files/other", "2\n")
+    assert counts(parted.apply()) == {"updated": 1, "unchanged": 1, "skipped": 1}
+    parted.file("files/conf", "2\n")
+    parted.apply()
+    assert parted.ran() == ["restart", "restart"]
+
+
+def test_boot_in_a_sourced_file_narrows_the_step_there(parted):
+    parted.parts(step("mount", "boot") + step("other"))
+    parted.apply()
+    parted.file("files/new", "x")
+    parted.apply()
+    assert parted.ran() == ["mount", "other", "other"]
+
+
+def test_a_step_of_a_sourced_file_waits_for_jobs_unless_it_says_anytime(parted, jobs):
+    jobs.runs = "job 17 runs here"
+    parted.parts(step("restart", "idle") + step("harmless", "anytime"))
+    assert counts(parted.apply(busy=jobs)) == {"deferred": 1, "executed": 1}
+    assert parted.ran() == ["harmless"]
+
+
+def test_mode_in_a_sourced_file_is_given_and_given_back(parted):
+    parted.parts("COPY files/conf $D/etc/conf # nodeagent: mode=0400\n")
+    parted.apply()
+    conf = parted.root / "etc/conf"
+    assert conf.stat().st_mode & 0o7777 == 0o400
+    conf.chmod(0o644)
+    assert parted.drifted() == ["etc/conf"]
+    assert counts(parted.apply()) == {"updated": 1}
+    assert conf.stat().st_mode & 0o7777 == 0o400
+
+
+def test_an_annotation_of_a_sourced_file_that_cannot_be_followed_is_refused_before_anything_is_touched(parted):
+    parted.parts("touch $D/x # nodeagent: onn=/etc\n")
+    with pytest.raises(AnnotationInvalid, match=r"^part\.sh:2: 'onn=/etc' is no annotation"):
+        parted.apply()
+    assert list(parted.root.iterdir()) == []
+
+
+def test_an_evaluation_ends_before_a_file_is_sourced_whose_annotations_only_then_are_seen(site):
+    site.program(step("before") + '. "$1"\n' + step("after"))
+    site.file("part.sh", f"touch {site.root}/x # nodeagent: idle\n")
+    for _ in range(2):
+        with pytest.raises(
+            AnnotationInvalid, match=r"^part\.sh:1: the shell reads this file as it is \(it is not named"
+        ):
+            site.apply(args=["./part.sh"])
+        (ended,) = site.recorder.of(EvaluationEnded)
+        assert not ended.finished
+    assert site.ran() == ["before"]
+    assert not (site.root / "x").exists()
+    site.file("part.sh", f"touch {site.root}/x\n")
+    assert site.apply(args=["./part.sh"]).exit_status == 0
+    assert site.ran()[-1] == "after"
+    assert (site.root / "x").exists()
+
+
+def test_an_evaluation_ends_before_a_file_is_sourced_that_it_has_changed_if_there_are_annotations(site):
+    site.program("sed -i s/TIME/now/ part.sh\n. ./part.sh\n")
+    site.file("part.sh", f"touch {site.root}/TIME # nodeagent: boot\n")
+    with pytest.raises(AnnotationInvalid, match="has changed since the evaluation began"):
+        site.apply()
+    assert not (site.root / "now").exists()

@@ -161,8 +161,10 @@ def _excluded(program: Program, call: Call) -> bool:
 
 
 def copy_not_native(repository: Repository) -> Iterator[Finding]:
+    if repository.instrumented.whole:
+        return
     for program in repository.entries:
-        if repository.instrumented[program.file].whole:
+        if program.file in repository.instrumented.left:
             continue
         understood = functions({program.file: program.script}, lambda _: True).copies
         copying = {name for name in program.functions if copies_arguments(program, name)}

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from nodeagent.evaluate.annotations import Comment, attach
+from nodeagent.evaluate.annotations import Comment
+from nodeagent.evaluate.attached import attached
 from nodeagent.evaluate.interpreter import interpreter
+from nodeagent.evaluate.statements import Instrumented
 from nodeagent.lint.catalogue import RULES
 from nodeagent.lint.finding import Finding, Severity, shown
 from nodeagent.lint.program import Program
@@ -71,19 +73,17 @@ def run_whole(repository: Repository) -> Iterator[Finding]:
         if not interpreter(program.text.replace(b"\r\n", b"\n")).native:
             first = program.text.split(b"\n", 1)[0]
             yield program.finding("run-whole", 0, f"{shown(first, 40)} is not a plain shell")
-        elif program.script.error_line is None and (reason := repository.instrumented[program.file].whole):
+        elif program.script.error_line is None and (reason := repository.instrumented.whole):
             word = reason.split()[-1].encode()
             match = re.search(re.escape(word), program.text)
             yield program.finding("run-whole", match.start() if match else 0, shown(reason))
 
 
 def annotation_words(repository: Repository) -> Iterator[Finding]:
-    for program in repository.entries:
-        statements, whole = repository.instrumented[program.file].statements, _why_whole(repository, program)
-        if whole:
-            statements = (Statement(number=0, key="", file=program.file, line=1, phase=Phase.EXECUTE, text=""),)
-        for problem in attach(program.script, statements, whole=whole)[1]:
-            yield program.finding("unknown-annotation", problem.start, shown(problem.what, 160))
+    for problem in attached(_evaluated(repository))[1]:
+        text = repository.instrumented.scripts[problem.file].text
+        program = Program(file=problem.file, text=text, entry=True)
+        yield program.finding("unknown-annotation", problem.start, shown(problem.what, 160))
     for program in repository.scripts:
         for comment in program.annotations:
             wrong = next(comment.wrong(), None)
@@ -96,10 +96,15 @@ def annotation_words(repository: Repository) -> Iterator[Finding]:
         yield from _ids(program, program.annotations)
 
 
-def _why_whole(repository: Repository, program: Program) -> str:
-    if program.file == ENTRY and not interpreter(program.text).native:
-        return "its first line names no shell"
-    return repository.instrumented[program.file].whole
+def _evaluated(repository: Repository) -> Instrumented:
+    """As the agent takes it: a program that is run whole has one step."""
+    done = repository.instrumented
+    if not interpreter(done.text).native:
+        done = replace(done, whole="its first line names no shell")
+    if not done.whole:
+        return done
+    step = Statement(number=0, key="", file=done.file, line=1, phase=Phase.EXECUTE, text="")
+    return replace(done, statements=(step,))
 
 
 def _ids(program: Program, comments: Sequence[Comment]) -> Iterator[Finding]:

@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
 from nodeagent.errors import AnnotationInvalid
-from nodeagent.evaluate.annotations import annotated, attach, comments
+from nodeagent.evaluate.annotations import comments
+from nodeagent.evaluate.attached import annotated, attach
 from nodeagent.evaluate.grammar import parse
 from nodeagent.evaluate.instrument import instrument
 from nodeagent.model import Annotation, Phase, Statement
@@ -14,7 +17,7 @@ def steps(body, *, whole=""):
     script = parse((HEAD + body).encode())
     program = instrument(script, "post.sh", lambda flags: True)
     assert not program.whole
-    return {s.text: s.annotation for s in annotated(script, "post.sh", program.statements, whole=whole)}
+    return {s.text: s.annotation for s in annotated(replace(program, whole=whole)).statements}
 
 
 def refusal(body):
@@ -161,10 +164,10 @@ def test_more_than_one_problem_is_counted():
 def test_a_program_that_is_run_whole_is_annotated_at_its_head():
     statement = Statement(number=0, key="", file="post.sh", line=1, phase=Phase.EXECUTE, text="./post.sh")
     script = parse(b"#!/usr/bin/python3\n# nodeagent: anytime retry=1\nprint(1)\n")
-    ((done,), problems) = attach(script, (statement,), whole="no shell")
+    ((done,), problems) = attach(script, "post.sh", (statement,), whole="no shell")
     assert (done.annotation, problems) == (Annotation(anytime=True, retry=1), ())
     script = parse(b"#!/usr/bin/python3\nprint(1)  # nodeagent: anytime\n")
-    (problem,) = attach(script, (statement,), whole="no shell")[1]
+    (problem,) = attach(script, "post.sh", (statement,), whole="no shell")[1]
     assert (problem.line, "run whole (no shell)" in problem.what) == (2, True)
 
 

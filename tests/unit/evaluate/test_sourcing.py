@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from nodeagent.errors import AnnotationInvalid
 from nodeagent.evaluate.functions import CopyFunction
 from nodeagent.evaluate.sourcing import Note, Sourcing, with_notice
 from nodeagent.evaluate.stand import Stand
@@ -60,6 +61,18 @@ def test_a_file_that_has_changed_is_left_alone_and_its_functions_are_doubted(tre
     sourcing.request(["dot", "lib/x.sh", ""], at(tree))
     assert (tree / "lib/x.sh").read_text() == "put() { :; }"
     assert not sourcing.holds(PUT)
+
+
+def test_a_file_with_annotations_that_is_left_to_the_shell_is_refused_before_it_is_opened(tree, sourcing):
+    (tree / "lib/x.sh").write_text("x=1 # nodeagent: ignore=crlf\ny z # nodeagent: idle\n")
+    with pytest.raises(AnnotationInvalid, match=r"^lib/x\.sh:2: .* has changed since the evaluation began"):
+        sourcing.request(["dot", "lib/x.sh", ""], at(tree))
+
+
+def test_a_link_to_a_file_of_the_repository_is_that_file(tree, sourcing):
+    (tree / "link.sh").symlink_to("lib/x.sh")
+    sourcing.request(["dot", "./link.sh", ""], at(tree))
+    assert (tree / "link.sh").read_text() == "instrumented"
 
 
 def test_a_file_that_is_not_there_is_the_shell_s_to_tell(tree, sourcing):

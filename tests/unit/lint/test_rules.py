@@ -148,6 +148,8 @@ HITS: list[tuple[str, Files]] = [
     ("unknown-annotation", post("x # nodeagent: prune=yes\n")),
     ("unknown-annotation", post("x # nodeagent:\n")),
     ("unknown-annotation", post("x # nodeagent: ignore=no-such-id\n")),
+    ("unknown-annotation", post(". ./lib.sh\n", **{"lib.sh": "x y # nodeagent: onn=/etc\n"})),
+    ("unknown-annotation", post("if . ./lib.sh; then x; fi\n", **{"lib.sh": "x y # nodeagent: boot\n"})),
     ("annotation-unread", script("systemctl restart x # nodeagent: on=/etc/x\n")),
     ("unparsable", post("if true; then\n")),
 ]
@@ -269,6 +271,7 @@ NEAR_MISSES: list[tuple[str, Files]] = [
             "cd /tmp # nodeagent: ignore=ln-sfn\n"
         ),
     ),
+    ("unknown-annotation", post('for f in d/*; do . "$f"; done\n', **{"d/x": "x y # nodeagent: boot\n"})),
     ("unknown-annotation", post("cat <<END >/etc/x\n# nodeagent: not an annotation\nEND\n")),
     ("annotation-unread", script("ln -s a b # nodeagent: ignore=ln-sfn\n")),
     ("unparsable", post("if true; then x; fi\n")),
