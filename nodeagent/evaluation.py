@@ -21,6 +21,7 @@ from nodeagent.evaluate.stand_in import restore_original
 from nodeagent.evaluate.statements import Instrumented
 from nodeagent.ledger import destinations, statements, undo
 from nodeagent.ledger.database import Connection
+from nodeagent.ledger.kept import Kept
 from nodeagent.ledger.sources import Source
 from nodeagent.ledger.view import View
 from nodeagent.model import (
@@ -53,7 +54,7 @@ class Settings:
     state: Path
     runtime: Path
     busy: Callable[[], str] = str
-    keep_bytes: int = 64 * 2**20  # of what a verb replaces; what is larger is noted, not kept
+    keep_bytes: int = 64 * 2**20  # of what a verb replaces or a step has edited; what is larger is noted, not kept
     prune: Prune = "report"
     spared: frozenset[str] = frozenset()  # destinations that drifted and are to stay as they are
 
@@ -116,8 +117,7 @@ def evaluate(
             source=source.id,
             evaluation=number,
             scope=job.due.scope,
-            keep_in=settings.state / "kept",
-            keep_bytes=settings.keep_bytes,
+            kept=Kept(settings.state / "kept", limit=settings.keep_bytes),
             spared=settings.spared,
         )
         sourcing = _sourcing(job, program, settings)

@@ -6,6 +6,7 @@ Paths are ``str`` as :func:`os.fsdecode` makes them (bytes that are no UTF-8 sur
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 
@@ -520,6 +521,16 @@ class Destinations(Protocol):
     def left_absent(self, path: str) -> bool:
         """A later step of the last evaluation removed the destination, and is not run again in this one: the verb is
         not to put it back, whatever it wants."""
+
+    def edited(self, path: str) -> bool:
+        """A later step of the last evaluation edited what the verbs had written, and is not run again in this one: a
+        verb that wants what it wanted then is to put back what was left."""
+
+    def copy_of(self, content: Content) -> Path | None:
+        """Where the bytes of a file that was left so are kept; None: it was too large."""
+
+    def only_appended(self, path: str) -> bool:
+        """All verbs on the destination were APPENDs: the rest of it is somebody else's."""
 
     def placed(self, path: str, phase: Phase, wanted: Content, change: Change) -> None:
         """The verb has seen to the destination: remember it, its place in the chain, and what it wanted."""

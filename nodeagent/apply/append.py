@@ -7,6 +7,7 @@ from collections.abc import Sequence, Set
 from hashlib import sha256
 
 from nodeagent.apply import rewrite
+from nodeagent.apply.as_left import put_back
 from nodeagent.apply.blocks import Action, Piece, claim_settled, decide
 from nodeagent.apply.paths import Place, locate
 from nodeagent.model import Block, Change, Content, Destinations, FileChange, Phase
@@ -112,17 +113,22 @@ def _append(
 ) -> Change:
     there = rewrite.look_at(place)
     pieces = session.pieces(place.path, destinations)
+    change = Change.UNCHANGED
     settled = there is not None and destinations.settled(place.path, wanted)
-    content = rewrite.read(place, there) if there is not None and not settled else b""
     left = None if settled else destinations.left(place.path, wanted)
+    if left is not None and destinations.edited(place.path):
+        # Where this verb only added to somebody else's file, what others have made of it since is not to be lost.
+        if there is None or not destinations.only_appended(place.path):
+            change = put_back(place, left, destinations)
+        settled = True
+    content = rewrite.read(place, there) if there is not None and not settled else b""
     if settled or (there is not None and left is not None and left.digest == sha256(content).hexdigest()):
         # Also where a later step has edited the text: this verb adds, it does not begin anew as COPY and WRITE do.
         claimed = claim_settled(pieces, statement=statement, text=text)
         session.set_pieces(place.path, claimed, destinations)
-        return Change.UNCHANGED
+        return change
     decision = decide(content, pieces, statement=statement, text=text, live=session.statements)
     session.intend(place.path, decision.pieces, destinations)
-    change = Change.UNCHANGED
     if there is None:
         destinations.keep(place.path)
         rewrite.create(place, decision.content, left if left is not None and left.kind == stat.S_IFREG else wanted)

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from nodeagent.apply import atomic
+from nodeagent.apply.as_left import put_back
 from nodeagent.apply.attributes import Attributes
 from nodeagent.apply.incoming import Incoming
-from nodeagent.apply.paths import Directory
+from nodeagent.apply.paths import Directory, Place
 from nodeagent.apply.rsync import CopyOptions
 from nodeagent.apply.tree import Source
 from nodeagent.model import Change, Content, Destinations, FileChange, Phase
@@ -47,14 +48,13 @@ class Placer:
         with Incoming(source.name, dir_fd=source.dir_fd) as incoming:
             if self.destinations.left_absent(path):
                 return self._leave_absent(at, name, there, self._wanted(at, incoming.stat, incoming.digest))
-            if there is None:
+            if there is None and not self.destinations.edited(path):
                 self._replace(at, name, incoming, there=None, same=False, shown=shown)
                 change = Change.CREATED
                 wanted = self._wanted(at, incoming.stat, incoming.digest)
             else:
                 wanted = self._wanted(at, incoming.stat, incoming.digest)
-                settled = self.destinations.settled(path, wanted)
-                change = Change.UNCHANGED if settled else self._bring(at, name, incoming, there, wanted, shown=shown)
+                change = self._bring(at, name, incoming, there, wanted, shown=shown)
         return self._done(path, wanted, change)
 
     def link(self, at: Directory, name: str, source: Source, *, shown: str) -> None:
@@ -68,6 +68,8 @@ class Placer:
         if there is not None and self.destinations.settled(path, wanted):
             return self._done(path, wanted, Change.UNCHANGED)
         left = self.destinations.left(path, wanted)
+        if left is not None and self.destinations.edited(path):
+            return self._done(path, wanted, self._put_back(at, name, there, left, shown=shown))
         same = there is not None and stat.S_ISLNK(there.st_mode) and os.readlink(name, dir_fd=at.fd) == target
         final = self.attributes.final(wanted, left, there, same=same)
         if there is not None and same:
@@ -219,10 +221,19 @@ class Placer:
         self._done(at.child(name), wanted, Change.PRUNED if removed else Change.UNCHANGED)
 
     def _bring(
-        self, at: Directory, name: str, incoming: Incoming, there: os.stat_result, wanted: Content, *, shown: str
+        self, at: Directory, name: str, incoming: Incoming, there: os.stat_result | None, wanted: Content, *, shown: str
     ) -> Change:
-        """Turn what stands there into the file, by its attributes alone when the content is right."""
+        """Turn what stands there into the file, by its attributes alone when the content is right; or into what a later
+        step made of it."""
         path = at.child(name)
+        if there is not None and self.destinations.settled(path, wanted):
+            return Change.UNCHANGED
+        left = self.destinations.left(path, wanted)
+        if left is not None and self.destinations.edited(path):
+            return self._put_back(at, name, there, left, shown=shown)
+        if there is None:
+            self._replace(at, name, incoming, there=None, same=False, shown=shown)
+            return Change.CREATED
         if not stat.S_ISREG(there.st_mode) or there.st_size != incoming.stat.st_size:
             self._replace(at, name, incoming, there=there, same=False, shown=shown)
             return Change.UPDATED
@@ -230,7 +241,7 @@ class Placer:
         try:
             there = os.fstat(fd)
             same = incoming.equals(fd)
-            final = self.attributes.final(wanted, self.destinations.left(path, wanted), there, same=same)
+            final = self.attributes.final(wanted, left, there, same=same)
             if same and _attributes(there) == (final.mode, final.uid, final.gid):
                 return Change.UNCHANGED
             # Several names: who owns the directory may have linked somebody else's file here.
@@ -243,6 +254,12 @@ class Placer:
             os.close(fd)
         self._replace(at, name, incoming, there=there, same=same, shown=shown)
         return Change.UPDATED
+
+    def _put_back(self, at: Directory, name: str, there: os.stat_result | None, left: Content, *, shown: str) -> Change:
+        self._check_way(at, name, there)
+        if there is not None and stat.S_ISDIR(there.st_mode):
+            self._make_way(at, name, there, shown=shown)
+        return put_back(Place(directory=at, name=name), left, self.destinations)
 
     def _replace(
         self, at: Directory, name: str, incoming: Incoming, *, there: os.stat_result | None, same: bool, shown: str

@@ -9,6 +9,7 @@ import os
 import stat
 
 from nodeagent.apply import rewrite
+from nodeagent.apply.as_left import put_back
 from nodeagent.apply.paths import Place, locate
 from nodeagent.model import Change, Content, Destinations, FileChange, Phase
 
@@ -48,6 +49,8 @@ def _write(place: Place, text: bytes, wanted: Content, destinations: Destination
     if there is not None and destinations.settled(place.path, wanted):
         return Change.UNCHANGED
     left = destinations.left(place.path, wanted)
+    if left is not None and destinations.edited(place.path):
+        return put_back(place, left, destinations)
     final = wanted
     if left is not None and left.kind == stat.S_IFREG:
         final = dataclasses.replace(wanted, mode=left.mode, uid=left.uid, gid=left.gid)

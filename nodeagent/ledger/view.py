@@ -5,48 +5,23 @@ done is written down before the next one begins, so that after a crash the node 
 an edit that a later step had given a file is not taken back when that step, which is done, will not run again.
 """
 
+import contextlib
+import hashlib
 import os
 import stat
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from nodeagent.ledger import changes, statements
+from nodeagent.ledger.chain import Past, Placed
 from nodeagent.ledger.database import Connection
 from nodeagent.ledger.destinations import ABSENT, LEFT, Row, digest, lstat, row_of
+from nodeagent.ledger.kept import Kept
 from nodeagent.ledger.undo import undone
-from nodeagent.model import Block, Change, Content, Phase, Scope, Stat, Statement
+from nodeagent.model import Block, Change, Content, Phase, Scope, Statement
 
 _REMOVED = "removed"  # in the place of a digest
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Past:
-    """A destination as the last evaluation left it, and what the chain of its verbs wanted."""
-
-    row: Row
-    chain: Sequence[Content]
-
-
-@dataclass(slots=True)
-class _Placed:
-    """What this evaluation did to a destination so far."""
-
-    statement: Statement
-    phase: Phase
-    chain: list[Content] = field(default_factory=list)
-    created: bool = False
-    changed: bool = False
-    diverged: bool = False  # the verbs wanted other things than the last time
-    edited: bool = False  # by a step between two verbs
-    stat: Stat | None = None
-
-    def is_as_placed(self, now: Stat | None) -> bool:
-        """Whether nobody has written to it since (its mode and owner may be other ones)."""
-        if now is None or self.stat is None:
-            return now is self.stat
-        return (now.inode, now.size, now.mtime_ns) == (self.stat.inode, self.stat.size, self.stat.mtime_ns)
 
 
 class View:
@@ -62,19 +37,17 @@ class View:
         source: int,
         evaluation: int,
         scope: Scope,
-        keep_in: Path,
-        keep_bytes: int,
+        kept: Kept,
         spared: frozenset[str],
     ) -> None:
         self._connection = connection
         self._source = source
         self._evaluation = evaluation
         self._scope = scope
-        self._keep_in = keep_in
-        self._keep_bytes = keep_bytes
-        self._placed: dict[str, _Placed] = {}
+        self._kept = kept
+        self._placed: dict[str, Placed] = {}
         self._unwritten: set[str] = set()
-        self._pasts: dict[str, _Past | None] = {}
+        self._pasts: dict[str, Past | None] = {}
         self._undone = undone(connection)
         self._revision = statements.revision_of(connection, evaluation)
         self._spared = spared
@@ -91,7 +64,7 @@ class View:
         if placed is not None:
             placed.edited |= not placed.is_as_placed(now)
         past = self._past(path)
-        if past is None or (placed is not None and placed.changed) or not self._same_link(path, wanted):
+        if past is None or self._is_rewritten(path) or not self._same_link(path, wanted):
             return False
         if self._begins_anew() and past.row.left_digest != past.row.native_digest:
             return False  # a later step edits it: it is to start from the verb's own text
@@ -104,9 +77,23 @@ class View:
     def left_absent(self, path: str) -> bool:
         if path in self._undone or path in self._spared:
             return lstat(path) is None  # what was put back there is settled
-        past, placed = self._past(path), self._placed.get(path)
+        past = self._past(path)
         absent = past is not None and past.row.left is None and not self._begins_anew()
-        return absent and (placed is None or not placed.changed)
+        return absent and not self._is_rewritten(path)
+
+    def edited(self, path: str) -> bool:
+        past = self._past(path)
+        if past is None or past.row.left is None or self._begins_anew() or self._is_rewritten(path):
+            return False
+        return past.row.left_digest != past.row.native_digest
+
+    def copy_of(self, content: Content) -> Path | None:
+        return self._kept.find(content.digest)
+
+    def only_appended(self, path: str) -> bool:
+        past = self._past(path)
+        texts = {hashlib.sha256(text).hexdigest() for text in (b"", *(block.text for block in self.blocks(path)))}
+        return past is None or all(wanted.digest in texts for wanted in past.chain)
 
     def placed(self, path: str, phase: Phase, wanted: Content, change: Change) -> None:
         assert self.statement is not None
@@ -115,13 +102,17 @@ class View:
         if path in self._spared:  # how it was left stays on record: it is still drift
             self._touch(path, self.statement)
             return
-        placed = self._placed.setdefault(path, _Placed(self.statement, phase))
+        placed = self._placed.setdefault(path, Placed(self.statement, phase))
         placed.statement, placed.phase = self.statement, phase
         placed.diverged |= not self._same_link(path, wanted)
         placed.chain.append(wanted)
         placed.created |= change is Change.CREATED and self._past(path) is None
-        placed.changed |= change in (Change.CREATED, Change.UPDATED)
+        if change in (Change.CREATED, Change.UPDATED):
+            placed.as_left = self.edited(path) and not placed.diverged
+            placed.changed = True
         placed.stat = lstat(path)
+        if placed.changed and phase is Phase.APPEND and placed.stat is not None:
+            placed.digest = digest(path, placed.stat.mode)
         self._unwritten.add(path)
 
     def keep(self, path: str) -> None:
@@ -136,9 +127,7 @@ class View:
         others = past is not None and past.row.left is None  # it has come where nothing was left
         if (known and not others) or found is None or path in self._placed:
             return
-        content = digest(path, found.mode) if found.size <= self._keep_bytes else ""
-        if stat.S_ISREG(found.mode) and content:
-            self._keep_content(path, content)
+        content = self._kept.keep(path) if stat.S_ISREG(found.mode) else digest(path, found.mode)
         self._connection.execute(
             "INSERT OR IGNORE INTO kept VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
@@ -180,8 +169,9 @@ class View:
             self._connection.execute("BEGIN")
             for path, placed in self._placed.items():
                 self._finish_one(path, placed)
+        self._kept.collect(self._connection)
 
-    def _flush_one(self, path: str, placed: _Placed) -> None:
+    def _flush_one(self, path: str, placed: Placed) -> None:
         key = os.fsencode(path)
         past = self._past(path)
         if past is not None and not placed.changed and list(past.chain[: len(placed.chain)]) == placed.chain:
@@ -189,7 +179,7 @@ class View:
             return
         if past is None or placed.changed:
             changes.note(self._connection, path)
-        native = "" if placed.phase is Phase.APPEND else placed.chain[-1].digest
+        native = placed.written(past)
         self._connection.execute(
             "INSERT INTO destination (path, source, evaluation, file, line, phase, created, native_digest, statement,"
             " revision, written) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -222,7 +212,7 @@ class View:
             (self._evaluation, statement.key, os.fsencode(path)),
         )
 
-    def _finish_one(self, path: str, placed: _Placed) -> None:
+    def _finish_one(self, path: str, placed: Placed) -> None:
         key = os.fsencode(path)
         now = lstat(path)
         past = self._past(path)
@@ -232,9 +222,12 @@ class View:
             native, left = past.row.native_digest, past.row.left_digest
         else:
             left = digest(path, now.mode)
-            native = self._native(placed, past, left, as_placed=placed.is_as_placed(now))
+            native = placed.native(past, left, as_placed=placed.is_as_placed(now))
         if placed.edited:
             native = f"edited between verbs, then {left}"
+        if native != left and stat.S_ISREG(now.mode) and self._kept.find(left) is None:
+            with contextlib.suppress(OSError):  # then a repair says that it is not there
+                self._kept.keep(path)
         fields = (now.mode, now.uid, now.gid, now.size, now.mtime_ns, now.ctime_ns, now.inode)
         self._connection.execute(
             f"UPDATE destination SET file = ?, line = ?, phase = ?, native_digest = ?, left_digest = ?,"
@@ -242,15 +235,6 @@ class View:
             (placed.statement.file, placed.statement.line, placed.phase, native, left, *fields, key),
         )
         self._write_chain(key, placed.chain)
-
-    def _native(self, placed: _Placed, past: _Past | None, left: str, *, as_placed: bool) -> str:
-        """The digest behind the last native verb: as before if the verbs found nothing to do; otherwise a later step
-        has changed the content since, and what the verb wrote is known only if the chain ends in a whole content."""
-        if past is not None and not placed.changed:
-            return past.row.native_digest
-        if as_placed:
-            return left
-        return placed.chain[-1].digest if placed.phase is not Phase.APPEND else f"before {left}"
 
     def _write_chain(self, key: bytes, chain: Sequence[Content]) -> None:
         self._connection.execute("DELETE FROM link WHERE path = ?", (key,))
@@ -264,13 +248,18 @@ class View:
     def _begins_anew(self) -> bool:
         return self.anew or self._scope is Scope.FULL
 
-    def _past(self, path: str) -> _Past | None:
+    def _is_rewritten(self, path: str) -> bool:
+        """Whether a verb of this evaluation has written something else than what the last one left."""
+        placed = self._placed.get(path)
+        return placed is not None and placed.changed and not placed.as_left
+
+    def _past(self, path: str) -> Past | None:
         """The destination as the last evaluation of this source left it; asked first before this one changes it."""
         if path not in self._pasts:
             self._pasts[path] = self._read_past(path)
         return self._pasts[path]
 
-    def _read_past(self, path: str) -> _Past | None:
+    def _read_past(self, path: str) -> Past | None:
         key = os.fsencode(path)
         found = self._connection.execute(
             f"SELECT native_digest, left_digest, {LEFT} FROM destination WHERE path = ? AND source = ?",
@@ -284,10 +273,10 @@ class View:
         chain = [Content(kind=k, digest=d, mode=m, uid=u, gid=g) for k, d, m, u, g in links]
         native, left_digest, mode, *_ = found
         if mode is not None:
-            return _Past(row=row_of(found), chain=chain)
+            return Past(row=row_of(found), chain=chain)
         now = lstat(path)  # the evaluation that placed it was cut short: it counts as left as it is
         left_digest = digest(path, now.mode) if now is not None else _REMOVED
-        return _Past(row=Row(native or left_digest, left_digest, now), chain=chain)
+        return Past(row=Row(native or left_digest, left_digest, now), chain=chain)
 
     def _same_link(self, path: str, wanted: Content) -> bool:
         past, placed = self._past(path), self._placed.get(path)
@@ -295,19 +284,3 @@ class View:
             return False
         position = len(placed.chain) if placed is not None else 0
         return position < len(past.chain) and past.chain[position] == wanted
-
-    def _keep_content(self, path: str, name: str) -> None:
-        self._keep_in.mkdir(mode=0o700, exist_ok=True)
-        target = self._keep_in / name
-        if target.exists():
-            return
-        staged = target.with_name(name + ".new")
-        with (
-            open(path, "rb") as source,
-            open(os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as to,
-        ):
-            while chunk := source.read(2**20):
-                to.write(chunk)
-            to.flush()
-            os.fsync(to.fileno())
-        staged.rename(target)

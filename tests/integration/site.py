@@ -65,7 +65,7 @@ class Site:
         path.write_text(text)
         path.chmod(mode)
 
-    def apply(self, *, stop=None, limit=60.0, step=30.0, args=(), busy=str, **wishes):
+    def apply(self, *, stop=None, limit=60.0, step=30.0, args=(), busy=str, keep_bytes=2**20, **wishes):
         self.recorder = Recorder()
         settings = Settings(
             args=args,
@@ -75,6 +75,7 @@ class Site:
             state=self.state,
             runtime=self.runtime,
             busy=busy,
+            keep_bytes=keep_bytes,
         )
         wanted = reconcile.Wishes(**({"requested": True} | wishes))
         return reconcile.apply_directory(self.repository, settings, wanted, stop or threading.Event(), self.recorder)

@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from nodeagent.model import Block, Change, Content, Phase, Stat
 
@@ -54,6 +55,7 @@ class _Left:
     chain: list[Content]
     content: Content | None
     stat: Stat | None
+    edited: bool = False
 
 
 @dataclass
@@ -65,6 +67,7 @@ class Memory:
     kept: dict[str, bytes | str | None] = field(default_factory=dict)
     all_blocks: dict[str, Sequence[Block]] = field(default_factory=dict)
     log: list[tuple[str, Phase, Change]] = field(default_factory=list)
+    copies: dict[str, Path] = field(default_factory=dict)
 
     def settled(self, path: str, wanted: Content) -> bool:
         left = self._last(path, wanted)
@@ -81,6 +84,18 @@ class Memory:
         return (
             left is not None and left.content is None and not any(p == path and c in _CHANGES for p, _, c in self.log)
         )
+
+    def edited(self, path: str) -> bool:
+        left = self.left_by_last.get(path)
+        return left is not None and left.content is not None and left.edited
+
+    def copy_of(self, content: Content) -> Path | None:
+        return self.copies.get(content.digest)
+
+    def only_appended(self, path: str) -> bool:
+        left = self.left_by_last.get(path)
+        texts = {hashlib.sha256(block.text).hexdigest() for block in self.blocks(path)}
+        return left is None or all(wanted.digest in texts for wanted in left.chain)
 
     def placed(self, path: str, phase: Phase, wanted: Content, change: Change) -> None:
         assert os.path.isabs(path)

@@ -30,6 +30,18 @@ def test_the_copy_holds_the_ledger_and_the_state_stays_as_it_is(tmp_path):
     copy.demand_current(tmp_path / "state", taken)
 
 
+def test_of_what_is_kept_only_what_a_step_has_edited_is_copied(tmp_path):
+    with open_ledger(tmp_path / "state") as connection:
+        connection.execute("INSERT INTO source VALUES (1, '', '', '', '', 1, '', '', '', 1, '', '', 0, 0)")
+        columns = "path, source, evaluation, file, line, phase, created, native_digest, left_digest"
+        connection.execute(f"INSERT INTO destination ({columns}) VALUES (x'2f66', 1, 1, '', 1, '', 1, 'n', 'e')")
+    (tmp_path / "state/kept").mkdir()
+    for name in ("e", "r"):
+        (tmp_path / "state/kept" / name).write_text(name)
+    copy.take(tmp_path / "state", tmp_path / "copy")
+    assert [path.name for path in (tmp_path / "copy/kept").iterdir()] == ["e"]
+
+
 def test_what_was_applied_meanwhile_is_noticed(tmp_path):
     with open_ledger(tmp_path / "state"):
         pass

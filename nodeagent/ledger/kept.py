@@ -1,0 +1,83 @@
+"""Contents of files, each once, under its SHA-256: what verbs replaced, and what later steps made of what verbs wrote.
+
+A content is on disk before a row refers to it. One to which no row refers any more goes when an evaluation ends.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+
+from nodeagent.ledger.database import Connection
+from nodeagent.ledger.destinations import digest, lstat
+
+_CHUNK = 2**20
+_STAGED = ".new"
+EDITED = "left_digest IS NOT NULL AND left_digest <> native_digest"
+"""Of a destination's row: a later step has edited what the verbs wrote."""
+
+
+class Kept:
+    """A directory of contents. ``limit`` is the size, in bytes, of the largest file that is kept."""
+
+    def __init__(self, directory: Path, *, limit: int) -> None:
+        self._directory = directory
+        self._limit = limit
+
+    def keep(self, path: str) -> str:
+        """Keep the content of a regular file; gives its digest, or an empty text where the file is too large.
+
+        Raises:
+            OSError: it cannot be read, or the copy cannot be written.
+        """
+        found = lstat(path)
+        if found is None or found.size > self._limit:
+            return ""
+        name = digest(path, found.mode)
+        return name if (self._directory / name).exists() else self._copy(path)
+
+    def find(self, name: str) -> Path | None:
+        """Where the content with a digest is, None where it was not kept."""
+        copy = self._directory / name
+        return copy if name and copy.is_file() else None
+
+    def collect(self, connection: Connection) -> None:
+        """Remove every content to which no row refers."""
+        if not self._directory.is_dir():
+            return
+        rows = connection.execute(
+            f"SELECT digest FROM kept UNION SELECT left_digest FROM destination WHERE {EDITED}"
+        ).fetchall()
+        for name in {entry.name for entry in os.scandir(self._directory)} - {row[0] for row in rows}:
+            (self._directory / name).unlink()
+
+    def _copy(self, path: str) -> str:
+        """The name is that of the bytes that were copied, whatever is written to the file meanwhile."""
+        self._directory.mkdir(mode=0o700, exist_ok=True)
+        staged = self._directory / _STAGED
+        read = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        hashed = hashlib.sha256()
+        with (
+            open(read, "rb") as source,
+            open(os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as to,
+        ):
+            while chunk := source.read(_CHUNK):
+                to.write(chunk)
+                hashed.update(chunk)
+            to.flush()
+            os.fsync(to.fileno())
+        staged.rename(self._directory / hashed.hexdigest())
+        _sync(self._directory)
+        return hashed.hexdigest()
+
+
+def edited(connection: Connection) -> set[str]:
+    """The digests of all contents that later steps made of what verbs wrote."""
+    return {row[0] for row in connection.execute(f"SELECT left_digest FROM destination WHERE {EDITED}")}
+
+
+def _sync(directory: Path) -> None:
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
