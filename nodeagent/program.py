@@ -25,7 +25,6 @@ from nodeagent.node import needs
 
 ENTRY = "post.sh"
 _NOTICE = 5  # syslog severity
-_NO_SHELL = "its first line names no shell"
 
 
 def check(read: Callable[[str], bytes | None], names: Iterable[str]) -> None:
@@ -42,8 +41,9 @@ def check(read: Callable[[str], bytes | None], names: Iterable[str]) -> None:
     text = read(ENTRY)
     if text is None:
         raise _missing(ENTRY)
-    program = Instrumented(text=text, whole=_NO_SHELL)
-    if interpreter(text).native:
+    by = interpreter(text)
+    program = Instrumented(text=text, whole=by.whole)
+    if by.native:
         program = _understood(text, read, lambda: names)
     annotated(_as_one_step(program, program.whole) if program.whole else program)
 
@@ -65,7 +65,7 @@ def prepare(directory: Path, text: bytes, by: Interpreter, pipes: Pipes, reporte
     Raises:
         AnnotationInvalid: an annotation in it cannot be followed.
     """
-    program = Instrumented(text=text, whole=_NO_SHELL)
+    program = Instrumented(text=text, whole=by.whole)
     if by.native:
         program = _understood(text, functools.partial(_file, directory), lambda: _names(directory))
     if not program.whole and not os.access(directory, os.W_OK):

@@ -4,10 +4,10 @@ Lines stay where they are, ``$?`` and ``set -e`` work as before, and whatever is
 What the text becomes::
 
     COPY ./a /etc/b         __na_cp 1 COPY ./a /etc/b
-    cat a >>/etc/b          { __na_t=/etc/b; __na_to 2; cat a >>"$__na_o"; __na_tx 2; }
+    cat a >>/etc/b          { __na_t=/etc/b; __na_to 2; cat a >>"$__na_o"; __na_tx 2 && __na_no; }
     systemctl restart x     if __na_go 3 systemctl; then systemctl restart x; __na_ok 3 && :; else __na_no; fi
-    RUN name args           if __na_go 4 name; then __na_at 4 RUN name args; __na_ok 4 && :; else __na_no; fi
-    if RUN name; ...        if __na_at 5 RUN name; ...
+    RUN name args           if __na_go 4 name; then __na_at 4; RUN name args; __na_ok 4 && :; else __na_no; fi
+    if RUN name; ...        if { __na_at 5 && :; RUN name; __na_of && :; }; ...
     "$@" in RUN             __na_run "$@"; "$@"; __na_ran && :
     logger ... in RUN       __na_log ...
     . ./lib.sh              { __na_dot . ./lib.sh && :; . ./lib.sh; }
@@ -289,12 +289,15 @@ class _Writer:
         if name is None or is_bashism(node.redirects) or (asked and run.program is None):
             return
         number = self._statement(node, Phase.EXECUTE, self._script.text[name.start : node.end], asked=asked)
-        if run.program is not None:
-            self._insert(node.words[0].start, b"__na_at %d " % number)
         if run.logs:
             self._statements.logged.add(number)
-        if not asked:
-            self._open_gate(node, number, [name.text])
+        if asked:
+            self._insert(node.start, b"{ __na_at %d && :; " % number)
+            self._insert(node.end, b"; __na_of && :; }")
+            return
+        if run.program is not None:
+            self._insert(node.start, b"__na_at %d; " % number)
+        self._open_gate(node, number, [name.text])
 
     def _dot(self, node: Command) -> None:
         """Any file: what it is, and whether it defines a COPY function anew, is known when it happens."""
@@ -317,4 +320,4 @@ class _Writer:
             self._statements.fresh.add(number)
         self._insert(node.start, b"{ __na_t=%s; __na_to %d; " % (target.text, number))
         self._edits.append((target.start, target.end, b'"$__na_o"'))
-        self._insert(node.end, b"; __na_tx %d; }" % number)
+        self._insert(node.end, b"; __na_tx %d && __na_no; }" % number)

@@ -5,14 +5,23 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 _SHELLS = frozenset({"sh", "dash", "bash", "ash"})
+# Options that leave the verbs what they are; -c, -s and the like would make the script something else than the program.
+_LETTERS = frozenset("efhpuvx")
+_LONG = frozenset({"--noprofile", "--norc", "--posix"})
+_NO_SHELL = "its first line names no shell"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interpreter:
-    """``argv`` starts the program; the script's path follows. ``native``: a shell that the verbs are written for."""
+    """``argv`` starts the program; the script's path follows. ``whole`` says why it is no shell that the verbs are
+    written for."""
 
     argv: tuple[str, ...]
-    native: bool
+    whole: str = ""
+
+    @property
+    def native(self) -> bool:
+        return not self.whole
 
 
 def interpreter(text: bytes) -> Interpreter:
@@ -22,23 +31,24 @@ def interpreter(text: bytes) -> Interpreter:
     is shell.
     """
     first = text.split(b"\n", 1)[0].rstrip(b"\r")
-    if not first.startswith(b"#!"):
-        return Interpreter(argv=("/bin/sh",), native=False)
-    program, _, argument = first[2:].strip().decode(errors="surrogateescape").partition(" ")
-    if not program:
-        return Interpreter(argv=("/bin/sh",), native=False)
-    argv = (program, argument.strip()) if argument.strip() else (program,)
-    return Interpreter(argv=argv, native=_is_native(argv))
+    program, _, argument = first[2:].strip().decode(errors="surrogateescape").replace("\t", " ").partition(" ")
+    if not (first.startswith(b"#!") and program):
+        return Interpreter(argv=("/bin/sh",), whole=_NO_SHELL)
+    argument = argument.strip()
+    if PurePosixPath(program).name in _SHELLS and argument in {"-", "--"}:
+        argument = ""  # the end of the options
+    argv = (program, argument) if argument else (program,)
+    return Interpreter(argv=argv, whole=_whole(argv))
 
 
-def _is_native(argv: tuple[str, ...]) -> bool:
+def _whole(argv: tuple[str, ...]) -> str:
     name = PurePosixPath(argv[0]).name
-    rest = argv[1:]
-    if name == "env" and rest:
-        words = shlex.split(rest[0].removeprefix("-S"))
-        name, rest = (PurePosixPath(words[0]).name if words else ""), tuple(words[1:])
-    if name == "busybox" and rest:
-        words = rest[0].split()
-        name, rest = words[0], tuple(words[1:])
-    # -c, -s and the like would make the script something else than the program that is run
-    return name in _SHELLS and all(set(option) <= set("-efuxvh") and option.startswith("-") for option in rest)
+    options = argv[1:]
+    if options and name in {"env", "busybox"}:
+        words = shlex.split(options[0].removeprefix("-S")) if name == "env" else options[0].split()
+        name, options = (PurePosixPath(words[0]).name if words else ""), tuple(words[1:])
+    if name not in _SHELLS:
+        return _NO_SHELL
+    unknown = [option for option in options if option not in _LONG and not _LETTERS.issuperset(option[1:])]
+    unknown += [option for option in options if not option.startswith("-")]
+    return f"its first line gives {name} {unknown[0]}" if unknown else ""

@@ -42,13 +42,14 @@ __na_to() { # NUMBER: where to write the text that is meant for __na_t
 }
 __na_ok() { # NUMBER: the end of the step that __na_go began
   __na_s=$?
+  __na_i=''
   __na_call ok "$1" "$__na_s"
   return "$__na_s"
 }
-__na_tx() { # NUMBER: the end of a text: the agent places it and may change the status
+__na_tx() { # NUMBER: the end of a text: the agent places it. Where that failed, __na_no gives the status of that
   __na_s=$?
   __na_call tx "$1" "$__na_s"
-  return "$__na_r"
+  return "$__na_s"
 }
 __na_cp() { # NUMBER NAME ARGS...: a COPY by the agent, or by NAME itself when the agent says so
   __na_call cp "$@"
@@ -59,13 +60,15 @@ __na_cp() { # NUMBER NAME ARGS...: a COPY by the agent, or by NAME itself when t
 # A function that logs what it runs is told of only where its call is marked: not in a job, a pipeline, a substitution.
 # __na_i is the number of the call under way, __na_k those of the calls around it.
 __na_i='' __na_k=''
-__na_at() { # NUMBER NAME ARGS...
+__na_at() { # NUMBER: such a call comes next
+  __na_s=$?
   __na_i=$1
-  shift
-  "$@"
-  set -- "$?"
+  return "$__na_s"
+}
+__na_of() { # such a call, which is no step, has come to its end
+  __na_s=$?
   __na_i=''
-  return "$1"
+  return "$__na_s"
 }
 __na_run() { # "$@" of such a function comes next
   __na_k="$__na_i $__na_k"

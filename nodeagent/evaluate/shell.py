@@ -128,7 +128,7 @@ class Driver:
         while (found := self._next_request()) is not None:
             words, stand = found
             self._drain()  # what a step wrote belongs to it, not to the next
-            if words[0] in {"ok", "tx", "ran"}:
+            if words[0] in {"ok", "ran"}:
                 self._flush()
             reply = "" if self._files(words, stand) else self._handler.request(words, stand)
             at_end(pipes.answer)  # the answer to a subshell that was killed before it read it

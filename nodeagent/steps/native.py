@@ -107,17 +107,21 @@ class Native:
         if frame.statement is None or frame.stand is None:
             return status
         statement, stand = frame.statement, frame.stand
+        path = os.path.join(stand.cwd, frame.target)
         if frame.staged is None:
-            path = os.path.join(stand.cwd, frame.target)
             there = os.path.isdir(os.path.dirname(path))
             why = "it cannot be opened for writing" if there else "there is no such directory"
             reason = f"{statement.text}: cannot create {path}: {why}"
             self._account.placed(statement, FileChange(path=path, change=Change.FAILED, reason=reason), frame.number)
             return status
+        if not frame.staged.exists():  # </none stands before it, or an expansion ended the shell
+            self._left_to_shell.add(statement.key)
+            reason = f"{statement.text}: exit status {status}, before it opened {path}"
+            self._account.placed(statement, FileChange(path=path, change=Change.FAILED, reason=reason), frame.number)
+            return status
         text = _read_limited(frame.staged)
         self._view.statement, self._view.anew = statement, statement.number in self._fresh
         if text is None:
-            path = os.path.join(stand.cwd, frame.target)
             change = FileChange(path=path, change=Change.FAILED, reason=f"more than {TEXT_LIMIT} bytes of text")
         elif statement.phase is Phase.APPEND:
             change = append.append(
@@ -150,11 +154,8 @@ def _operands(call: CopyCall, arguments: list[str]) -> list[str]:
 
 
 def _read_limited(path: Path) -> bytes | None:
-    """The staged text; empty when the statement never came to write it; None when it is too long."""
-    try:
-        with path.open("rb") as file:
-            text = file.read(TEXT_LIMIT + 1)
-    except FileNotFoundError:
-        return b""
+    """The staged text; None when it is too long."""
+    with path.open("rb") as file:
+        text = file.read(TEXT_LIMIT + 1)
     path.unlink()
     return text if len(text) <= TEXT_LIMIT else None

@@ -99,8 +99,8 @@ def annotation_words(repository: Repository) -> Iterator[Finding]:
 def _evaluated(repository: Repository) -> Instrumented:
     """As the agent takes it: a program that is run whole has one step."""
     done = repository.instrumented
-    if not interpreter(done.text).native:
-        done = replace(done, whole="its first line names no shell")
+    if reason := interpreter(done.text).whole:
+        done = replace(done, whole=reason)
     if not done.whole:
         return done
     step = Statement(number=0, key="", file=done.file, line=1, phase=Phase.EXECUTE, text="")
