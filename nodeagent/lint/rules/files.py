@@ -163,20 +163,18 @@ def _excluded(program: Program, call: Call) -> bool:
 def copy_not_native(repository: Repository) -> Iterator[Finding]:
     if repository.instrumented.whole:
         return
-    for program in repository.entries:
-        if program.file in repository.instrumented.left:
-            continue
-        understood = functions({program.file: program.script}, lambda _: True).copies
+    programs = [program for program in repository.entries if program.file not in repository.instrumented.left]
+    understood = functions({program.file: program.script for program in programs}, lambda _: True).copies
+    called = {call.command.name for program in programs for call in program.calls()}
+    for program in programs:
         copying = {name for name in program.functions if copies_arguments(program, name)}
-        for name in sorted(copying - understood.keys()):
-            node = program.functions[name][0]
-            if any(call.command.name == name for call in program.calls()):
-                what = f"{shown(name)} does more than the agent knows"
-                yield program.finding("copy-not-native", node.start, what)
+        for name in sorted((copying & called) - understood.keys()):
+            what = f"{shown(name)} does more than the agent knows"
+            yield program.finding("copy-not-native", program.functions[name][0].start, what)
         native = repository.native[program.file, Phase.COPY]
         for call in program.calls():
-            if call.name not in copying & understood.keys():
+            if call.name not in understood or call.command.line in native:
                 continue
-            if call.command.line not in native and (call.place.piped or call.place.background):
+            if call.place.piped or call.place.background:
                 where = "in a pipeline" if call.place.piped else "in the background"
                 yield program.finding("copy-not-native", call.command.start, f"{shown(call.name)} {where}")

@@ -137,6 +137,9 @@ HITS: list[tuple[str, Files]] = [
     ("run-whole", {"post.sh": "#!/usr/bin/python3\nprint()\n"}),
     ("copy-not-native", {**post(COPY + "COPY files/a /etc/a | cat\n"), "files/a": ""}),
     ("copy-not-native", {**post(COPY + "COPY files/a /etc/a &\nwait\n"), "files/a": ""}),
+    ("copy-not-native", {**post(". ./lib.sh\nCOPY files/a /etc/a | cat\n"), "lib.sh": COPY, "files/a": ""}),
+    ("append-in-script", {**post("add a | cat\n. ./lib.sh\n"), "lib.sh": "add() {\n  echo $1 >>/etc/hosts\n}\n"}),
+    ("unknown-annotation", {**post(". ./lib.sh\n"), "lib.sh": "x # nodeagent: mode=0400\n"}),
     (
         "copy-not-native",
         {**post('PUT() {\n  if rsync -a "$1" "$2"; then echo ok; fi\n}\nPUT files/a /etc/a\n'), "files/a": ""},
@@ -156,6 +159,7 @@ HITS: list[tuple[str, Files]] = [
 
 NEAR_MISSES: list[tuple[str, Files]] = [
     ("append-in-script", post("echo a >>/etc/hosts\ncat f | tee -a /etc/x\n")),
+    ("append-in-script", {**post(". ./lib.sh\nadd a\n"), "lib.sh": "add() {\n  echo $1 >>/etc/hosts\n}\n"}),
     ("append-in-script", script("echo a >>/var/log/x\necho b >>/dev/null\ndate >>/tmp/x\n")),
     ("append-in-script", script("grep -q a /etc/fstab || echo a >>/etc/fstab\n")),
     ("append-in-script", script("if ! grep -q a /etc/fstab; then echo a >>/etc/fstab; fi\n")),
@@ -262,6 +266,7 @@ NEAR_MISSES: list[tuple[str, Files]] = [
     ("run-whole", post("x\n# alias\n")),
     ("run-whole", {"post.sh": "#!/usr/bin/env bash\nx\n"}),
     ("copy-not-native", post("curl -s https://a | sh\nx &\n")),
+    ("copy-not-native", {**post(". ./lib.sh\nCOPY files/a /etc/a\n"), "lib.sh": COPY, "files/a": ""}),
     ("copy-not-native", {**post(COPY + "COPY files/a /etc/a\nif true; then COPY files/a /etc/b; fi\n"), "files/a": ""}),
     (
         "unknown-annotation",
