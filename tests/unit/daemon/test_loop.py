@@ -75,7 +75,6 @@ class Desk:
     later: "Desk | InvalidConfiguration | None" = None  # what a reload finds
     touched: Path | None = None  # once it exists, the configuration counts as changed
     loads: int = 0
-    mark: Callable[[], object] = int
 
     def plan(self) -> Plan:
         return Plan(
@@ -86,7 +85,7 @@ class Desk:
             poll_limit=self.poll_limit,
             apply=self.apply,
             apply_limit=self.apply_limit,
-            mark=self.mark,
+            mark=int,
         )
 
     def load(self) -> Plan:
@@ -447,31 +446,6 @@ def quiet_after(polls: Path, head: Path) -> Poll:
         return following(head)(commit, reporter, stop)
 
     return job
-
-
-def test_a_quiet_node_is_left_alone_until_a_commit_or_somebody_else_comes(service: Service) -> None:
-    head, polls, other = service.directory / "head", service.directory / "polls", service.directory / "other"
-    place(head, "c1")
-    service.start(
-        Desk(
-            poll=quiet_after(polls, head),
-            apply=marking(service.directory / "trail"),
-            interval=SHORT,
-            mark=other.exists,
-        )
-    )
-    until(lambda: len(service.trail("polls")) >= 5)
-    assert service.trail() == ["+c1", "-c1"]
-    place(head, "c2")
-    until(lambda: "-c2" in service.trail())
-    so_far = len(service.trail("polls"))
-    until(lambda: len(service.trail("polls")) >= so_far + 3)
-    assert service.trail() == ["+c1", "-c1", "+c2", "-c2"]
-    other.touch()
-    until(lambda: len(service.trail()) == 6)
-    so_far = len(service.trail("polls"))
-    until(lambda: len(service.trail("polls")) >= so_far + 3)
-    assert len(service.trail()) == 6
 
 
 @pytest.mark.parametrize(
