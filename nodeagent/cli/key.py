@@ -35,8 +35,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     generate.add_argument("--comment", default="", help="of the public key; default: nodeagent@HOST")
     generate.set_defaults(func=_generate)
 
-    for verb, function in (("encrypt", _encrypt), ("decrypt", _decrypt)):
-        parser = verbs.add_parser(verb, help=f"{verb} a file, as openssl enc does; writes to standard output")
+    for verb, what, function in (("encrypt", "a file", _encrypt), ("decrypt", "a private key", _decrypt)):
+        parser = verbs.add_parser(verb, help=f"{verb} {what}, as openssl enc does; writes to standard output")
         parser.add_argument("file", type=Path, metavar="FILE")
         _add_password(parser, required=True)
         parser.set_defaults(func=function)
@@ -74,7 +74,9 @@ def _encrypt(arguments: argparse.Namespace) -> int:
 
 
 def _decrypt(arguments: argparse.Namespace) -> int:
-    return _write(deploy_key.decrypt(_read(arguments.file), _password(arguments.password_file).get_secret_value()))
+    """What is no private key is not written: the format cannot tell a wrong password from noise, one in 256 times."""
+    password = _password(arguments.password_file).get_secret_value()
+    return _write(deploy_key.decrypt_private_key(_read(arguments.file), password))
 
 
 def _check(arguments: argparse.Namespace) -> int:

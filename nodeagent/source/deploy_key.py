@@ -3,7 +3,7 @@
 The format (openssl's ``apps/enc.c``): ``Salted__``, 8 bytes of salt, then AES-256-CBC with PKCS#7 padding. Key and
 initialisation vector are 48 bytes of PBKDF2-HMAC-SHA256 with 10,000 rounds. ``-a`` wraps all of it in base64, 64
 characters a line. There is no integrity check in the format: a wrong password shows as bad padding in 255 of 256
-cases, which is why :func:`decrypt_deploy_key` also looks for a private key.
+cases, which is why :func:`decrypt_private_key` also looks for a private key.
 """
 
 import base64
@@ -56,6 +56,23 @@ def decrypt(data: bytes, password: bytes) -> bytes:
         _wrong(password)
 
 
+def decrypt_private_key(data: bytes, password: bytes) -> bytes:
+    """Decrypt and demand a private key, which may have a passphrase of its own: noise is never taken for a content.
+
+    Raises:
+        KeyFileInvalid: the data is not in openssl's format, or it opens and is no private key.
+        WrongPassword: the password does not open it.
+    """
+    payload = decrypt(data, password)
+    if _private_key_label(payload) is None:
+        if not payload or not payload.isascii():
+            _wrong(password)  # 1 wrong password in 256 passes the padding, and yields noise
+        raise KeyFileInvalid(
+            "the key file opens, but holds no private key: encrypt the file without .pub that ssh-keygen made"
+        )
+    return payload
+
+
 def decrypt_deploy_key(data: bytes, password: bytes) -> bytes:
     """Decrypt and demand an SSH private key that needs no passphrase of its own.
 
@@ -63,17 +80,10 @@ def decrypt_deploy_key(data: bytes, password: bytes) -> bytes:
         KeyFileInvalid: the data is not in openssl's format, or it opens and is no usable private key.
         WrongPassword: the password does not open it.
     """
-    payload = decrypt(data, password)
-    label = _private_key_label(payload)
-    if label is None:
-        if not payload or not payload.isascii():
-            _wrong(password)  # 1 wrong password in 256 passes the padding, and yields noise
-        raise KeyFileInvalid(
-            "the key file opens, but holds no private key: encrypt the file without .pub that ssh-keygen made"
-        )
+    payload = decrypt_private_key(data, password)
     if not payload.isascii() or b"\0" in payload:
         raise KeyFileInvalid(f"the key file opens, but the private key in it is damaged: {_HOW_TO_MAKE}")
-    if _has_passphrase(label, payload):
+    if _has_passphrase(payload):
         raise KeyFileInvalid(
             "the private key in the key file has a passphrase of its own: remove it with ssh-keygen -p -N '' -f key, "
             "and encrypt the key again"
@@ -132,7 +142,8 @@ def _private_key_label(payload: bytes) -> str | None:
     return first[len(b"-----BEGIN ") : -len(b"PRIVATE KEY-----")].strip().decode("ascii", "replace")
 
 
-def _has_passphrase(label: str, payload: bytes) -> bool:
+def _has_passphrase(payload: bytes) -> bool:
+    label = _private_key_label(payload)
     if label == "ENCRYPTED" or b"Proc-Type: 4,ENCRYPTED" in payload:
         return True
     if label != "OPENSSH":

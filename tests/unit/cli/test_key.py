@@ -11,6 +11,9 @@ from nodeagent.errors import KeyFileInvalid, NodeagentError, PasswordUnavailable
 from nodeagent.source import deploy_key
 
 PAYLOADS = [b"", b"text\n", b"no newline", bytes(range(256)) * 33, b"\r\n\0\xff"]
+KEY = b"-----BEGIN OPENSSH PRIVATE KEY-----\n"
+# KEY, encrypted with the password "secret". "wrong 26" is the first of its kind whose padding passes: it yields noise.
+ENCRYPTED = b"U2FsdGVkX19zYWx0c2FsdEh34rN0pByHlmpkcojZ1pFo4IcG4fA4u1B8lpTqLb1u\njHYOLyFaHQrmf+G2BBIBGQ==\n"
 
 
 def call(*words):
@@ -50,8 +53,8 @@ def test_openssl_decrypts_what_key_encrypt_writes(tmp_path, password, payload, c
     assert subprocess.run(command, input=written, check=True, capture_output=True).stdout == payload
 
 
-@pytest.mark.parametrize("payload", PAYLOADS)
-def test_key_decrypt_writes_what_openssl_encrypted(tmp_path, password, payload, capfdbinary):
+@pytest.mark.parametrize("payload", [KEY, b"-----BEGIN ENCRYPTED PRIVATE KEY-----\r\n\0\xff"])
+def test_key_decrypt_writes_the_private_key_that_openssl_encrypted(tmp_path, password, payload, capfdbinary):
     command = ["openssl", "enc", "-aes-256-cbc", "-a", "-salt", "-pbkdf2", "-pass", f"file:{password}"]
     encrypted = subprocess.run(command, input=payload, check=True, capture_output=True).stdout
     (tmp_path / "encrypted").write_bytes(encrypted)
@@ -62,15 +65,15 @@ def test_key_decrypt_writes_what_openssl_encrypted(tmp_path, password, payload, 
 
 
 def test_a_dash_reads_the_password_from_standard_input(tmp_path, stdin, capfdbinary):
-    (tmp_path / "encrypted").write_bytes(deploy_key.encrypt(b"payload", b"secret"))
+    (tmp_path / "encrypted").write_bytes(ENCRYPTED)
     stdin(b"secret\nwhat follows is not read")
 
     assert call("decrypt", tmp_path / "encrypted", "--password-file", "-") == 0
-    assert capfdbinary.readouterr().out == b"payload"
+    assert capfdbinary.readouterr().out == KEY
 
 
 def test_on_a_terminal_the_password_is_asked_for_without_echo(tmp_path):
-    (tmp_path / "encrypted").write_bytes(deploy_key.encrypt(b"payload", b"secret"))
+    (tmp_path / "encrypted").write_bytes(ENCRYPTED)
     code = (
         "import sys; sys.path.insert(0, sys.argv.pop(1)); from nodeagent.cli import key; import argparse;"
         "p = argparse.ArgumentParser(); key.add_parser(p.add_subparsers()); a = p.parse_args(); sys.exit(a.func(a))"
@@ -84,7 +87,7 @@ def test_on_a_terminal_the_password_is_asked_for_without_echo(tmp_path):
     while not shown.endswith(b"Password: "):
         shown += os.read(terminal, 1000)
     os.write(terminal, b"secret\n")
-    while b"payload" not in shown:
+    while KEY.rstrip() not in shown:
         shown += os.read(terminal, 1000)
     assert os.waitpid(pid, 0)[1] == 0
     os.close(terminal)
@@ -94,12 +97,14 @@ def test_on_a_terminal_the_password_is_asked_for_without_echo(tmp_path):
 @pytest.mark.parametrize(
     ("content", "given", "error"),
     [
-        (deploy_key.encrypt(b"payload", b"secret"), b"wrong\n", WrongPassword),
-        (deploy_key.encrypt(b"payload", b"secret")[:30], b"secret\n", KeyFileInvalid),
+        (ENCRYPTED, b"wrong\n", WrongPassword),
+        (ENCRYPTED, b"wrong 26\n", WrongPassword),
+        (deploy_key.encrypt(b"ssh-ed25519 AAAA admin\n", b"secret"), b"secret\n", KeyFileInvalid),
+        (ENCRYPTED[:30], b"secret\n", KeyFileInvalid),
         (b"", b"secret\n", KeyFileInvalid),
         (None, b"secret\n", KeyFileInvalid),
-        (deploy_key.encrypt(b"payload", b"secret"), b"", PasswordUnavailable),
-        (deploy_key.encrypt(b"payload", b"secret"), None, PasswordUnavailable),
+        (ENCRYPTED, b"", PasswordUnavailable),
+        (ENCRYPTED, None, PasswordUnavailable),
     ],
 )
 def test_on_an_error_nothing_is_on_standard_output(tmp_path, content, given, error, capfdbinary):
@@ -110,6 +115,10 @@ def test_on_an_error_nothing_is_on_standard_output(tmp_path, content, given, err
     with pytest.raises(error):
         call("decrypt", tmp_path / "encrypted", "--password-file", tmp_path / "given")
     assert capfdbinary.readouterr().out == b""
+
+
+def test_the_wrong_password_of_these_tests_passes_the_padding():
+    assert deploy_key.decrypt(ENCRYPTED, b"wrong 26") not in {b"", KEY}
 
 
 def test_an_empty_standard_input_is_no_password(tmp_path, stdin):
