@@ -126,7 +126,9 @@ class Config(_Table):
     environment_file: AbsolutePath | None = None  # NAME=VALUE lines for post.sh
     step_timeout: float = Field(default=600, gt=0)
     evaluation_timeout: float = Field(default=7200, gt=0)
-    drift: dict[str, Drift] = Field(default={"/": "repair"})  # by path, for what is below it; a word alone is for all
+    # By path, for what is below it; a word alone is for all. What is only reported is spared from repair evaluations; a
+    # full one (a new tree, a boot, --force) makes it as post.sh says.
+    drift: dict[str, Drift] = Field(default={"/": "repair"})
     prune: Prune = "report"  # what no step names any more: say so, remove it, or neither
     ignore: tuple[str, ...] = Field(default=(), strict=False)  # globs of paths whose change is no new tree
 

@@ -59,7 +59,7 @@ class Pruner:
         if self.mode is True and going and prune.is_too_much(len(going), known.size):
             text = f"{len(going)} of {known.size} destinations are in no step any more: none is pruned, as that is more"
             self.reporter.report(
-                Notice(priority=_WARNING, text=f"{text} than half; `nodeagent undo PATH` removes them")
+                Notice(priority=_WARNING, text=f"{text} than ten and than half; `nodeagent undo PATH` removes them")
             )
         elif self.mode is True:
             for one in going:

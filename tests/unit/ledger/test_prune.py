@@ -75,7 +75,19 @@ def test_appended_text_goes_only_when_it_is_certain_that_nobody_wants_it(what, a
 
 
 @pytest.mark.parametrize(
-    ("going", "inventory", "too_much"), [(1, 1, True), (1, 2, False), (2, 3, True), (5, 10, False)]
+    ("going", "inventory", "too_much"),
+    [
+        (1, 1, False),
+        (2, 3, False),
+        (10, 10, False),
+        (10, 2000, False),
+        (11, 11, True),
+        (11, 21, True),
+        (11, 22, False),
+        (1000, 2000, False),
+        (1001, 2000, True),
+        (2000, 2000, True),
+    ],
 )
-def test_more_than_half_is_taken_for_a_mistake(going, inventory, too_much):
+def test_more_than_ten_and_more_than_half_is_taken_for_a_mistake(going, inventory, too_much):
     assert is_too_much(going, inventory) is too_much
