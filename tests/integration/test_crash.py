@@ -77,6 +77,7 @@ class Crashing:
 
     def killed(self, after: float, **wishes) -> None:
         """An agent in a process group of its own, as the daemon's worker is, which is ended in the middle."""
+        began = process.ticks()
         child = os.fork()
         if not child:
             os.setpgid(0, 0)
@@ -89,9 +90,11 @@ class Crashing:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
             os.killpg(child, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):
-            while True:
-                os.waitpid(-1, 0)
+        while orphans := process.descendants(since=began, spare=0):  # other tests have children too
+            for orphan in orphans:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(orphan, 0)
+        process.reap_orphans(spare=0)
 
     def steps(self):
         log = self.root / "steps"
