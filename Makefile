@@ -11,7 +11,7 @@ SHELL_PROGRAMS = $(shell git grep -lE '^\#! ?/.*\b(sh|bash|dash)( |$$)' -- .ci b
 	':!*.py' ':!*.md')
 
 .DEFAULT_GOAL := help
-.PHONY: help check shellcheck test vm-test fuzz crash demo bench format wheel lock clean venv run-programs test-programs
+.PHONY: help check shellcheck test vm-test fuzz planted crash demo bench format wheel lock clean venv run-programs test-programs
 
 help: ## say what each target does
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -40,6 +40,9 @@ fuzz: test-programs ## random post.sh programs, by nodeagent and by the plain sh
 
 crash: test-programs ## an apply that is killed, or refused by the disk, at every system call that changes a filesystem
 	$(BIN)/python -m tests.crash $(TRIALS)
+
+planted: test-programs ## plant bugs in a copy of the project, one after the other, and name the test that catches each
+	$(BIN)/python -m tests.planted
 
 demo: run-programs ## the main job on examples/compute-configs, shown step by step in a sandbox
 	$(BIN)/python demo/demo.py

@@ -47,6 +47,19 @@ def test_until_the_commit_nobody_sees_anything_and_the_temporary_is_private(tmp_
     assert os.listdir(tmp_path) == ["f"]
 
 
+def test_the_data_are_on_disk_before_the_file_has_its_name(tmp_path, directory, monkeypatch):
+    synced = []
+    fsync = os.fsync
+
+    def watched(fd):
+        fsync(fd)
+        synced.append((os.fstat(fd).st_ino, (tmp_path / "f").exists()))
+
+    monkeypatch.setattr(os, "fsync", watched)
+    place(directory, "f", b"text")
+    assert synced == [((tmp_path / "f").stat().st_ino, False)]
+
+
 def test_an_error_leaves_what_was_there(tmp_path, directory):
     (tmp_path / "f").write_bytes(b"old")
     with pytest.raises(FileNotFoundError), AtomicFile(directory, "f") as file:

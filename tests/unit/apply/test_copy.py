@@ -461,8 +461,10 @@ def test_what_is_excluded_survives_a_deletion_with_the_directories_above_it(cp, 
     (top / "d/old/sub").mkdir(parents=True)
     (top / "d/old/sub/keep.me").touch()
     (top / "d/old/gone").touch()
+    (top / "d/keep.too").touch()
     assert cp("s/", to="d", flags=["-a", "--delete", "--exclude=keep.*"]) == 0
     assert (top / "d/old/sub/keep.me").exists()
+    assert (top / "d/keep.too").exists()
     assert not (top / "d/old/gone").exists()
     assert cp("s/", to="d", flags=["-a", "--delete", "--delete-excluded", "--exclude=keep.*"]) == 0
     assert not (top / "d/old").exists()

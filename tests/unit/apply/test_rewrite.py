@@ -33,6 +33,14 @@ def test_only_the_file_that_was_looked_at_is_read_and_written(top):
     assert (top / "victim").read_bytes() == b"root's"
 
 
+def test_who_has_a_file_open_that_is_replaced_reads_the_old_one_to_its_end(top):
+    (top / "f").write_bytes(b"old and long")
+    with open(top / "f", "rb") as reader, locate("f", cwd=str(top), follow=True) as place:
+        final = Content(kind=0o100000, digest="", mode=0o644, uid=os.geteuid(), gid=os.getegid())
+        rewrite.replace(place, rewrite.look_at(place), b"new", final)
+        assert (reader.read(), (top / "f").read_bytes()) == (b"old and long", b"new")
+
+
 def test_appends_of_several_writers_do_not_overwrite_one_another(top):
     (top / "f").write_bytes(b"")
 

@@ -6,6 +6,7 @@ themselves change nothing. What the agent does instead is tested with the agent.
 
 import os
 import shutil
+import signal
 import subprocess  # noqa: TID251 - the plain shell is the oracle here
 import threading
 import time
@@ -190,6 +191,39 @@ def test_arguments_of_any_bytes_arrive_as_they_are(by, tmp_path):
     handler, _ = driven(script, tmp_path)
     (copy,) = [words for words, _ in handler.asked if words[0] == "cp"]
     assert copy[2:] == ["COPY", "a\nb", os.fsdecode(b"\xff x")]
+
+
+class Interrupting(PassThrough):
+    """Sends a signal before it answers a step's request; ``waits``: until its trap has run."""
+
+    def __init__(self, directory, *, waits):
+        super().__init__()
+        self._directory = directory
+        self._waits = waits
+
+    def request(self, words, stand):
+        if words[0] == "go":
+            shell_pid = (self._directory / "pid").read_text().strip()
+            self._until(lambda: Path("/proc", shell_pid, "stat").read_text().rpartition(") ")[2][0] == "S")  # it reads
+            os.kill(int(shell_pid), signal.SIGUSR1)
+            self._until(lambda: not self._waits or (self._directory / "trapped").exists())
+            (self._directory / "trapped").unlink(missing_ok=True)
+        return super().request(words, stand)
+
+    def _until(self, holds):
+        deadline = time.monotonic() + 30
+        while not holds():
+            assert time.monotonic() < deadline, "it does not happen"
+            threading.Event().wait(0.005)
+
+
+@pytest.mark.parametrize("by", SHELLS)
+def test_a_signal_that_is_trapped_while_the_shell_waits_for_an_answer_changes_nothing(by, tmp_path):
+    program = "trap ': >trapped' USR1\necho $$ >pid\ndate +one\ndate +two\n"
+    handler = Interrupting(tmp_path, waits=by != "/bin/bash")  # which goes on reading first
+    handler, ended = driven(write(tmp_path, program, by), tmp_path, handler)
+    assert (handler.lines, ended.exit_status) == (["one", "two"], 0)
+    assert [words[2] for words, _ in handler.asked if words[0] == "ok"] == ["0", "0"]
 
 
 def test_the_original_stands_at_its_path_from_the_first_request_on(tmp_path):

@@ -54,6 +54,17 @@ def test_what_is_due_is_on_disk_when_an_evaluation_begins(tmp_path):
         assert (source.renewal().full, source.renewal().forced) == (forced, forced)
 
 
+@pytest.mark.parametrize("scope", [Scope.FULL, Scope.REPAIR])
+def test_an_evaluation_that_began_and_did_not_end_is_not_finished_whatever_the_one_before_was(tmp_path, scope):
+    with database.opened(tmp_path, wait=False, warn=print) as connection:
+        source = Source(connection, "x")
+        finish(source, begin(source))
+        assert source.state().finished
+        begin(source, scope)
+    with database.opened(tmp_path, wait=False, warn=print) as connection:
+        assert not Source(connection, "x").state().finished
+
+
 def test_an_attempt_is_remembered_by_step_and_reach(source):
     number = begin(source)
     attempt = replace(FAILED, evaluation=number, tries=2, tick=9)
