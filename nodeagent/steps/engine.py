@@ -7,7 +7,6 @@ stages, which do not know one another.
 
 import os
 import time
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,14 +18,15 @@ from nodeagent.evaluate.stand import Stand
 from nodeagent.evaluate.statements import Instrumented
 from nodeagent.ledger.sources import Source
 from nodeagent.ledger.view import View
-from nodeagent.model import Attempt, Change, FileChange, Phase, Reporter, Statement
+from nodeagent.model import Attempt, Change, FileChange, Reporter, Statement
 from nodeagent.steps.account import Account
 from nodeagent.steps.due import Judge
 from nodeagent.steps.frame import Frame
 from nodeagent.steps.native import Native
+from nodeagent.steps.reach import Reach
+from nodeagent.steps.stack import Stack
 
 ENDS = 256  # is added to the status of a step in which post.sh ended: so it does where the step is skipped
-_REACH_LIMIT = 100_000  # steps of one evaluation; a loop without end is told from work
 
 
 class Steps:
@@ -61,9 +61,8 @@ class Steps:
         self.keys = {s.key for s in program.statements}
         self.native = Native(view, self.account, statements=self.keys, fresh=program.fresh, holds=holds)
         self._mark = mark
-        self._frames: list[Frame] = []
-        self._reached: Counter[str] = Counter()
-        self._last: dict[str, int] = {}  # the last line reached, by file; the last file last
+        self._open = Stack(lambda frame: self._finish(frame, 1, reason="the subshell ended in it"))
+        self._reach = Reach(program)
         self._last_request = time.monotonic()
         self._began_ticks = process.ticks()
 
@@ -88,25 +87,25 @@ class Steps:
             case "ran":
                 return self._ran(int(arguments[0]))
             case "log":
-                self.account.logged(self._frames[-1] if self._frames else None, arguments)
+                self.account.logged(self._open.innermost, arguments)
                 return ""
             case _:
                 raise ValueError(f"post.sh sent an unknown request: {verb}")
 
     def output(self, line: str) -> None:
-        number = next((frame.number for frame in reversed(self._frames) if frame.number), 0)
+        number = next((frame.number for frame in self._open if frame.number), 0)
         self.account.output(number, line)
 
     def expired(self, now: float) -> bool:
         if now - self._last_request < self._limit():
             return False
-        for frame in self._frames:
+        for frame in self._open:
             frame.expired = True
         return True
 
     def _limit(self) -> float:
         """Seconds that what is under way may take without coming to its end."""
-        return next((f.limit for f in reversed(self._frames) if f.limit is not None), self._step_timeout)
+        return next((f.limit for f in self._open if f.limit is not None), self._step_timeout)
 
     def started(self) -> int:
         return self._began_ticks
@@ -114,37 +113,15 @@ class Steps:
     # --- EXECUTE ---
 
     def _go(self, number: int, stand: Stand) -> str:
-        self._abandon_from(self._first_left())
+        self._open.begin()
         if stand.in_shell:
-            self._frames.append(Frame(statement=None, place=number, silent=True))
+            self._open.push(Frame(statement=None, place=number, silent=True))
             return "run"
         return self._gate(number)
 
-    def _first_left(self) -> int:
-        """The first open step in which no other can begin: its own subshell has ended in it (``set -e``)."""
-        outer = (n for n, frame in enumerate(self._frames) if not (frame.silent or frame.nests))
-        return next(outer, len(self._frames))
-
-    def _abandon_from(self, index: int) -> None:
-        """Close steps whose end can no longer come."""
-        for frame in reversed(self._frames[index:]):
-            if not frame.silent:
-                frame.returned = None
-                self._finish(frame, 1, reason="the subshell ended in it")
-        del self._frames[index:]
-
-    def _pop(self, place: int) -> Frame:
-        """The frame of the step that ends; what was opened in it and never came to its end goes first."""
-        index = next(n for n in reversed(range(len(self._frames))) if self._frames[n].place == place)
-        self._abandon_from(index + 1)
-        return self._frames.pop()
-
     def _gate(self, number: int) -> str:
-        statement, logged = self._reach(number), number in self._program.logged
-        self._reached[statement.key] += 1
-        reach = self._reached[statement.key]
-        if self._reached.total() > _REACH_LIMIT:
-            raise ValueError(f"{statement.file}:{statement.line}: more than {_REACH_LIMIT} steps: a loop without end?")
+        statement, logged = self._reach.to(number), number in self._program.logged
+        reach = self._reach.times(statement)
         verdict = self._judge.judge(statement, reach)
         if verdict.action is not Action.RUN:
             return self._leave_out(statement, reach, verdict)
@@ -167,7 +144,7 @@ class Steps:
             nests=logged,
             may_fail=number in self._program.lists,
         )
-        self._frames.append(frame)
+        self._open.push(frame)
         self._began_ticks = process.ticks()
         self._mark.set()
         if not logged:
@@ -176,7 +153,7 @@ class Steps:
 
     def _mark_partial(self) -> None:
         """A step is left out: what it prints is missing from the texts that are being written."""
-        for frame in self._frames:
+        for frame in self._open:
             frame.partial |= frame.is_text
 
     def _leave_out(self, statement: Statement, reach: int, verdict: Verdict) -> str:
@@ -193,7 +170,7 @@ class Steps:
         return str(verdict.status)
 
     def _ok(self, place: int, status: int) -> str:
-        frame = self._pop(place)
+        frame = self._open.pop(place)
         if not frame.silent:
             self._finish(frame, status, replayed=0 if frame.may_fail else status)
         return ""
@@ -213,46 +190,42 @@ class Steps:
         self.account.executed(frame, change, exit_status=exit_status, reason=reason or frame.reason)
 
     def _run(self, number: int, arguments: list[str], stand: Stand) -> str:
-        self._abandon_from(self._first_left())
-        frame = self._frames[-1] if self._frames else None
+        self._open.begin()
+        frame = self._open.innermost
         if frame is None or frame.silent or frame.running or frame.place != number:
             # Called where its status is used, or with a function: it always runs, and is told all the same.
-            frame = Frame(statement=self._reach(number), number=self.account.next_number(), logged=True, gated=False)
-            self._frames.append(frame)
+            frame = Frame(statement=self._reach.to(number), number=self.account.next_number(), logged=True, gated=False)
+            self._open.push(frame)
         frame.command = " ".join(arguments)
         frame.running, frame.nests = True, stand.in_shell
         self.account.started(frame)
         return ""
 
     def _ran(self, status: int) -> str:
-        index = next(n for n in reversed(range(len(self._frames))) if self._frames[n].running)
-        self._abandon_from(index + 1)
-        frame = self._frames[index]
-        frame.returned, frame.nests = status, True
+        frame = self._open.returned(status)
         if not frame.gated:
-            self._frames.pop()
             self._finish(frame, status)
         return ""
 
     # --- COPY, APPEND, WRITE ---
 
     def _cp(self, number: int, arguments: list[str], stand: Stand) -> str:
-        statement = self._reach(number)
+        statement = self._reach.to(number)
         status = self.native.copy(statement, self._program.copies[number], arguments, stand)
         return "shell" if status is None else str(status)
 
     def _to(self, place: int, target: str, stand: Stand) -> str:
-        statement = self._reach(place)
+        statement = self._reach.to(place)
         if not stand.cwd or not is_plain_destination(target, cwd=stand.cwd):
-            self._frames.append(Frame(statement=None, place=place, silent=True, target=target))
+            self._open.push(Frame(statement=None, place=place, silent=True, target=target))
             return ""
         staged = None
         resolved = os.path.realpath(os.path.join(stand.cwd, target))
         if can_be_opened(resolved) or self.native.is_left_absent(resolved):
-            staged = self._staging / f"text-{len(self._frames)}"
+            staged = self._staging / f"text-{len(self._open)}"
             staged.unlink(missing_ok=True)
         # Else the redirection fails: its message, its status and what is not run then are the shell's.
-        self._frames.append(
+        self._open.push(
             Frame(
                 statement=statement,
                 place=place,
@@ -266,7 +239,7 @@ class Steps:
         return str(staged or "")
 
     def _tx(self, place: int, status: int) -> str:
-        return str(self.native.place(self._pop(place), status))
+        return str(self.native.place(self._open.pop(place), status))
 
     # --- a program that is run whole ---
 
@@ -279,7 +252,7 @@ class Steps:
 
     def shell_ended(self, status: int, *, stopped: bool, expired: bool) -> None:
         """Close what is still open: the shell has ended inside a step."""
-        for frame in reversed(self._frames):
+        for frame in self._open:
             if frame.statement is None:
                 continue
             if frame.is_text and not (stopped or expired):
@@ -295,7 +268,7 @@ class Steps:
                 frame.expired |= expired
                 reason = f"post.sh ended here with status {status}"
                 self._finish(frame, status, replayed=None if expired else status + ENDS, reason=reason)
-        self._frames.clear()
+        self._open.clear()
         self._mark.clear()
 
     def has_failed(self) -> bool:
@@ -304,30 +277,8 @@ class Steps:
 
     def not_reached(self) -> list[str]:
         """``file:line command: why`` of the steps that are due and stand behind the last one that was reached."""
-        behind = [
-            s
-            for s in self._program.statements
-            if s.phase is Phase.EXECUTE and not s.asked and not self._reached[s.key] and self._is_ahead(s.file, s.line)
-        ]
-        verdicts = [(s, self._judge.judge(s)) for s in behind]
+        verdicts = [(s, self._judge.judge(s)) for s in self._reach.behind()]
         return [f"{_label(s)}: not reached; {v.reason}" for s, v in verdicts if v.action in {Action.RUN, Action.DEFER}]
-
-    def _is_ahead(self, file: str, line: int, seen: frozenset[str] = frozenset()) -> bool:
-        """Is the line behind the last one that was reached? What is in a file that was not begun is where its ``.``
-        is."""
-        if file == self._program.file or file in self._last:
-            here = file == self._program.file or file == next(reversed(self._last))
-            return here and line > self._last.get(file, 0)
-        dots = [(by, at) for by, at, files in self._program.dots if file in files and by not in seen]
-        return any(self._is_ahead(by, at, seen | {file}) for by, at in dots)
-
-    # --- small parts ---
-
-    def _reach(self, number: int) -> Statement:
-        statement = self._program.statements[number]
-        self._last.pop(statement.file, None)
-        self._last[statement.file] = statement.line
-        return statement
 
     def _record(self, frame: Frame, *, exit_status: int, statement_status: int) -> None:
         statement = frame.statement
