@@ -32,9 +32,9 @@ from nodeagent.model import (
     StepOutput,
     TreeChange,
 )
-from nodeagent.reconcile import Wishes
 from nodeagent.sandbox import difference, enclosure
 from nodeagent.sandbox.root import Root
+from nodeagent.situation import Wishes
 from nodeagent.workers.stop import Stop
 
 _MARGIN = 30.0  # seconds for what stands around an evaluation

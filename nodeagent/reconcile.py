@@ -10,16 +10,17 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from nodeagent import node
-from nodeagent.config import Config, FirstStart
+from nodeagent.config import Config
+from nodeagent.drifted import Drifts
 from nodeagent.errors import LedgerUnavailable, NodeagentError, TransientError
 from nodeagent.evaluate import policy
 from nodeagent.jobs.probe import Probe
-from nodeagent.ledger import database, destinations, drift, remarks, statements, undo, watch
+from nodeagent.ledger import database, destinations, remarks, statements, undo, watch
 from nodeagent.ledger.sources import Source
 from nodeagent.model import (
     ApplyOutcome,
@@ -31,8 +32,8 @@ from nodeagent.model import (
     PollOutcome,
     Reporter,
     Revision,
-    Scope,
 )
+from nodeagent.situation import Wishes, of_withdrawn, situation
 from nodeagent.source import poll as source_poll
 from nodeagent.source import tree
 from nodeagent.source.checkout import Checkout
@@ -46,23 +47,6 @@ if TYPE_CHECKING:
     from nodeagent.evaluation import Settings
 
 _WARNING = 4  # syslog severity
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
-    """What a command line asks for beyond what is due.
-
-    ``anytime``: run what is due beside a job, too.
-    ``run_steps``: see :class:`nodeagent.evaluation.Job`. ``descendant``: a commit must descend from the one before.
-    """
-
-    requested: bool = False
-    force: bool = False
-    retry: bool = False
-    adopt: bool = False
-    run_steps: bool = True
-    descendant: bool = True
-    anytime: bool = False
 
 
 def poll(config: Config, current: str, stop: threading.Event, reporter: Reporter) -> PollOutcome:
@@ -136,9 +120,9 @@ def apply_directory(
     with node.needs(), _ledger(settings.state, reporter) as connection:
         restore(directory, settings.state)  # or what a killed agent left would be a new tree
         source = Source(connection, f"directory:{directory}")
-        wishes = _of_withdrawn(connection, source, wishes)
+        wishes = of_withdrawn(connection, source, wishes)
         revision = Revision(ref=str(directory), commit="", tree=tree.of_directory(directory))
-        now = _situation(source, revision, drifted=0, wishes=wishes, first_start="apply")
+        now = situation(source, revision, drifted=0, wishes=wishes, first_start="apply")
         due = policy.evaluation(now)
         assert isinstance(due, policy.Due), "an evaluation that is asked for takes place"
         job = Job(
@@ -173,12 +157,13 @@ class _Cycle:
         self._stop = stop
         self._reporter = reporter
         self._busy = busy
+        self._drifts = Drifts(config, source, connection, reporter)
 
     def run(self, commit: str, wishes: Wishes) -> ApplyOutcome:
         config, state = self._config, self._source.state()
         if state is None and self._decide(Revision(ref="", commit="", tree=""), 0, wishes) is policy.NotDue.OBSERVE:
             return ApplyOutcome(mode=Mode.OBSERVING, attempted="", applied="", ready=False)
-        wishes = _of_withdrawn(self._connection, self._source, wishes)
+        wishes = of_withdrawn(self._connection, self._source, wishes)
         if state is not None and undo.is_withdrawn(self._connection, self._source.id) and wishes == Wishes():
             return ApplyOutcome(mode=Mode.OBSERVING, attempted=state.attempted, applied="", ready=False)
         failure: Failure | None = None
@@ -195,50 +180,27 @@ class _Cycle:
                 failure = failure_of(error)
         if not revision.commit:
             return self._outcome(None, destinations.NOTHING, failure)
-        found = destinations.sweep(self._connection, self._source.id) if state else destinations.NOTHING
-        judged = drift.judge(self._connection, found.drifted, config.drift, time.time())
-        due = self._decide(revision, len(judged.repair), wishes)
+        look = self._drifts.look()
+        due = self._decide(revision, len(look.judged.repair), wishes)
         if isinstance(due, policy.NotDue):
-            self._tell_drift(judged)
-            self._keep_watch(found, settled=failure is None)
-            return self._outcome(None, found, failure)
+            self._drifts.tell(look)
+            self._drifts.keep_watch(look, settled=failure is None)
+            return self._outcome(None, look.found, failure)
         watch.remove(config.paths.runtime)
         try:
-            done = self._evaluate(revision, due, wishes, spared=_spared(judged, due, wishes))
+            done = self._evaluate(revision, due, wishes, spared=look.spared(due, wishes))
         except NodeagentError as error:
-            return self._outcome(None, found, failure_of(error))
-        left = destinations.sweep(self._connection, self._source.id)
-        self._tell_drift(drift.judge(self._connection, left.drifted, config.drift, time.time()))
-        self._note_repairs(found, left)
-        self._keep_watch(left, settled=failure is None and done.finished)
-        return self._outcome(done, found, failure)
-
-    def _keep_watch(self, found: destinations.Sweep, *, settled: bool) -> None:
-        """Let the following cycles be content with a look at the destinations, if nothing is left to be done."""
-        state = self._source.state()
-        waits = state is not None and (state.deferred or state.retries)
-        told = [p for p in found.drifted if drift.policy_of(p, self._config.drift) == "report"]
-        if settled and not waits and len(told) == len(found.drifted):
-            as_told = ((os.fsencode(path), stat) for path in told if (stat := destinations.lstat(path)) is not None)
-            watch.write(self._config.paths.runtime, node.boot_id(), [*found.settled, *as_told])
-
-    def _tell_drift(self, judged: drift.Judged) -> None:
-        """Say once of each destination that it is not as it was left, where that is all that is wanted."""
-        for path in drift.note_reported(self._connection, self._source.id, judged.report):
-            text = f"{path}: is not as it was left: it stays so until a full evaluation (drift = report)"
-            self._reporter.report(Notice(priority=_WARNING, text=text, path=path))
-
-    def _note_repairs(self, found: destinations.Sweep, left: destinations.Sweep) -> None:
-        still = set(left.drifted)
-        repaired = [path for path in found.drifted if path not in still]
-        for path in drift.note_repaired(self._connection, self._source.id, repaired, time.time()):
-            text = f"{path}: was repaired {drift.CONTENDED} times: somebody else writes there: repaired more rarely now"
-            self._reporter.report(Notice(priority=_WARNING, text=text, path=path))
+            return self._outcome(None, look.found, failure_of(error))
+        left = self._drifts.look()
+        self._drifts.tell(left)
+        self._drifts.note_repairs(look, left)
+        self._drifts.keep_watch(left, settled=failure is None and done.finished)
+        return self._outcome(done, look.found, failure)
 
     def _decide(self, revision: Revision, drifted: int, wishes: Wishes) -> policy.Due | policy.NotDue:
         state = self._source.state()
         idle = state is not None and state.deferred and not self._busy()
-        now = _situation(self._source, revision, drifted=drifted, wishes=wishes, first_start=self._config.first_start)
+        now = situation(self._source, revision, drifted=drifted, wishes=wishes, first_start=self._config.first_start)
         return policy.evaluation(replace(now, idle=idle))
 
     def _install(self, commit: str, *, descendant: bool) -> Revision:
@@ -323,50 +285,7 @@ class _Cycle:
         )
 
 
-def _spared(judged: drift.Judged, due: policy.Due, wishes: Wishes) -> frozenset[str]:
-    """What has drifted and is to stay so; a full evaluation makes everything as post.sh says."""
-    if due.scope is not Scope.REPAIR:
-        return frozenset()
-    return frozenset([*judged.report, *(() if wishes.requested or wishes.retry else judged.wait)])
-
-
 _FRESH = frozenset({"Boot", "Force", "Adopt"})  # triggers that start from the tree as it was committed
-
-
-def _situation(
-    source: Source, revision: Revision, *, drifted: int, wishes: Wishes, first_start: FirstStart
-) -> policy.Situation:
-    state = source.state()
-    past = None
-    if state is not None:
-        past = policy.Past(
-            tree=state.tree,
-            commit=state.commit,
-            boot=state.boot,
-            finished=state.finished,
-            adopting=state.adopting,
-        )
-    return policy.Situation(
-        past=past,
-        tree=revision.tree,
-        commit=revision.commit,
-        boot=node.boot_id(),
-        uptime=node.uptime(),
-        drifted=drifted,
-        retries=state is not None and state.retries,
-        first_start=first_start,
-        requested=wishes.requested,
-        force=wishes.force,
-        retry=wishes.retry,
-        adopt=wishes.adopt,
-    )
-
-
-def _of_withdrawn(connection: database.Connection, source: Source, wishes: Wishes) -> Wishes:
-    """After everything of a source was undone, whatever is asked for is a beginning: every step is due."""
-    if source.state() is None or not undo.is_withdrawn(connection, source.id) or wishes == Wishes():
-        return wishes
-    return replace(wishes, force=not wishes.adopt)
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from nodeagent.config import DEFAULT_FILE, load
 from nodeagent.errors import InvalidConfiguration, by_code
 from nodeagent.model import Change, Evaluation
 from nodeagent.report.journal import open_reporter
+from nodeagent.situation import Wishes
 from nodeagent.workers.stop import on_signals
 
 _CHANGED, _FAILED = 2, 4  # exit codes, added up
@@ -57,7 +58,7 @@ def _add_report_options(parser: argparse.ArgumentParser) -> None:
 
 def _apply(args: argparse.Namespace) -> int:
     _demand_root()
-    wishes = reconcile.Wishes(requested=True, force=args.force, retry=args.retry, anytime=args.anytime)
+    wishes = Wishes(requested=True, force=args.force, retry=args.retry, anytime=args.anytime)
     if args.repo is None:
         subject.demand_no_args(args)
         return _configured(args, wishes)
@@ -66,7 +67,7 @@ def _apply(args: argparse.Namespace) -> int:
 
 def _adopt(args: argparse.Namespace) -> int:
     _demand_root()
-    return _configured(args, reconcile.Wishes(adopt=True))
+    return _configured(args, Wishes(adopt=True))
 
 
 def _demand_root() -> None:
@@ -74,13 +75,13 @@ def _demand_root() -> None:
         raise InvalidConfiguration("this changes the node: run it as root")
 
 
-def _directory(args: argparse.Namespace, wishes: reconcile.Wishes) -> Evaluation:
+def _directory(args: argparse.Namespace, wishes: Wishes) -> Evaluation:
     directory, settings = subject.directory(args, anytime=wishes.anytime)
     with on_signals() as stop:
         return reconcile.apply_directory(directory, settings, wishes, stop, open_reporter())
 
 
-def _configured(args: argparse.Namespace, wishes: reconcile.Wishes) -> int:
+def _configured(args: argparse.Namespace, wishes: Wishes) -> int:
     config = load(args.config)
     reporter = open_reporter()
     with on_signals() as stop:

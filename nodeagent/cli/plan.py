@@ -12,9 +12,9 @@ from nodeagent.cli import subject
 from nodeagent.config import DEFAULT_FILE, load
 from nodeagent.errors import InvalidConfiguration, by_code
 from nodeagent.model import Event, Failure, PlanOutcome, Reporter
-from nodeagent.reconcile import Wishes
 from nodeagent.report.console import ConsoleReporter
 from nodeagent.report.plan import Plan, as_json, as_text
+from nodeagent.situation import Wishes
 from nodeagent.workers import worker
 from nodeagent.workers.stop import Stop
 from nodeagent.workers.worker import Job

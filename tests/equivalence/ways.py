@@ -103,6 +103,7 @@ def apply(
     from nodeagent import reconcile
     from nodeagent.evaluation import Settings
     from nodeagent.model import Event, Notice, StepLogged, StepOutput
+    from nodeagent.situation import Wishes
 
     lines: list[str] = []
     whole: list[str] = []
@@ -129,7 +130,7 @@ def apply(
         runtime=runtime,
     )
     done = reconcile.apply_directory(
-        repository, settings, reconcile.Wishes(requested=True, run_steps=run_steps), threading.Event(), Recorder()
+        repository, settings, Wishes(requested=True, run_steps=run_steps), threading.Event(), Recorder()
     )
     steps = [(step.file, step.line, str(step.phase), str(step.change), step.path) for step in done.steps]
     return Left(status=done.exit_status, output=lines, tree={}, steps=steps, whole=" ".join(whole))

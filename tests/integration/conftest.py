@@ -26,6 +26,7 @@ from nodeagent.cli import main
 from nodeagent.config import Config, Prune
 from nodeagent.evaluation import Settings
 from nodeagent.model import Evaluation, Event, PollOutcome
+from nodeagent.situation import Wishes
 from nodeagent.source import storage
 from nodeagent.source.poll import poll
 
@@ -382,7 +383,7 @@ class LocalSite:
             keep_bytes=keep_bytes,
             prune=prune,
         )
-        wanted = reconcile.Wishes(requested=True, **wishes)
+        wanted = Wishes(requested=True, **wishes)
         recorder = Recorder()
         self.events = recorder.events
         return reconcile.apply_directory(self.repository, settings, wanted, threading.Event(), recorder)

@@ -9,6 +9,7 @@ from nodeagent import node, reconcile
 from nodeagent.evaluation import Settings
 from nodeagent.ledger import database, destinations
 from nodeagent.ledger.sources import Source
+from nodeagent.situation import Wishes
 
 FUNCTIONS = """\
 RUN() {
@@ -77,7 +78,7 @@ class Site:
             busy=busy,
             keep_bytes=keep_bytes,
         )
-        wanted = reconcile.Wishes(**({"requested": True} | wishes))
+        wanted = Wishes(**({"requested": True} | wishes))
         return reconcile.apply_directory(self.repository, settings, wanted, stop or threading.Event(), self.recorder)
 
     def killed(self) -> None:

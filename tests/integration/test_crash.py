@@ -13,6 +13,7 @@ from nodeagent import node, reconcile
 from nodeagent.apply import process
 from nodeagent.evaluation import Settings
 from nodeagent.model import Scope
+from nodeagent.situation import Wishes
 
 RUNS = 12
 
@@ -72,7 +73,7 @@ class Crashing:
             state=self.top / "state",
             runtime=self.top / "run",
         )
-        wanted = reconcile.Wishes(**({"requested": True} | wishes))
+        wanted = Wishes(**({"requested": True} | wishes))
         return reconcile.apply_directory(self.repository, settings, wanted, threading.Event(), Reporter())
 
     def killed(self, after: float, **wishes) -> None:

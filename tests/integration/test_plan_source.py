@@ -7,7 +7,7 @@ import pytest
 from nodeagent import planning, reconcile
 from nodeagent.errors import ReferenceNotFound, by_code
 from nodeagent.model import Failure, PlannedChange, PlannedStep, PlanOutcome, PollOutcome
-from nodeagent.reconcile import Wishes
+from nodeagent.situation import Wishes
 from nodeagent.workers import worker
 from tests.integration.conftest import Recorder
 

@@ -15,6 +15,7 @@ import pytest
 from nodeagent import reconcile
 from nodeagent.evaluation import Settings
 from nodeagent.model import StepOutput
+from nodeagent.situation import Wishes
 
 BUSYBOX = f"{shutil.which('busybox') or '/bin/busybox'} ash"
 SHELLS = ["/bin/dash", "/bin/bash", BUSYBOX]
@@ -147,7 +148,7 @@ class Site:
             state=self._top / "state",
             runtime=self._top / "run",
         )
-        wishes = reconcile.Wishes(requested=True)
+        wishes = Wishes(requested=True)
         done = reconcile.apply_directory(self.repository, settings, wishes, threading.Event(), Recorder())
         return lines, done.exit_status, self.files()
 

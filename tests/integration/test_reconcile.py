@@ -10,6 +10,7 @@ from nodeagent import node, reconcile
 from nodeagent.cli import main
 from nodeagent.ledger import database, watch
 from nodeagent.model import ApplyOutcome, Change, Mode, Notice, Scope, Trigger
+from nodeagent.situation import Wishes
 
 
 class Recorder:
@@ -37,7 +38,7 @@ class Node:
 
     def apply(self, commit: str | None = None, **wishes) -> ApplyOutcome:
         """An apply worker's work, with what the store holds unless said otherwise."""
-        wanted = reconcile.Wishes(**wishes)
+        wanted = Wishes(**wishes)
         config = self.site.config(**self.settings)
         recorder = Recorder()
         self.events = recorder.events
