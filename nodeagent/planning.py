@@ -4,7 +4,6 @@ Nothing is imitated: the shell, the verbs and the ledger are those of an apply, 
 thrown away. Everything here runs in a worker, which leaves the node's namespaces for good.
 """
 
-import hashlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from nodeagent import evaluation, reconcile  # evaluation is loaded here, as inside it may not be found
 from nodeagent.config import Config
-from nodeagent.errors import NodeagentError, WorkerFailed, by_code
+from nodeagent.errors import WorkerFailed, by_code
 from nodeagent.jobs.probe import Probe
 from nodeagent.ledger import copy
 from nodeagent.model import (
@@ -43,8 +42,6 @@ _INSIDE = (
     "inside there is no D-Bus, no network, no journal, no device, and nothing in /run: what needs one of them fails"
     " here, and not on the node"
 )
-_NOTICE = 5  # syslog severity
-_OBSERVED = "observed"  # below the runtime directory: what the last plan came to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +83,7 @@ def of_directory(
         wishes=wishes,
         diff=diff,
     ).see(reporter, stop)
-    _tell(seen, reporter)
+    tell(seen, reporter)
     return seen.outcome
 
 
@@ -95,51 +92,13 @@ def of_cycle(config: Config, commit: str, wishes: Wishes, reporter: Reporter, st
 
     Raises: as :func:`of_directory`.
     """
-    seen = _look_at_cycle(config, commit, wishes, reporter, stop, diff=diff)
-    _tell(seen, reporter)
+    seen = look_at_cycle(config, commit, wishes, reporter, stop, diff=diff)
+    tell(seen, reporter)
     return seen.outcome
 
 
-def observe(config: Config, commit: str, reporter: Reporter, stop: Stop) -> ApplyOutcome:
-    """Plan what the daemon would apply, and report the plan when it is another one than the last of this boot.
-
-    A plan that cannot be made is in the outcome's ``failure``.
-    """
-    known = reconcile.standing(config)
-    free = config.model_copy(update={"first_start": "apply"})  # what a first start waits for is what is to be seen
-    try:
-        seen = _look_at_cycle(free, commit, Wishes(run_steps=False), reporter, stop, diff=False)
-    except NodeagentError as error:
-        return replace(known, failure=reconcile.failure_of(error))
-    changed = [change for change in seen.changes if change.change is not Change.UNCHANGED]
-    run = [step for step in seen.steps if step.would_run]
-    planned = f"{len(changed)} destinations would change, {len(run)} steps would run"
-    if _is_news(config.paths.runtime, [seen.outcome.revision, *map(repr, (*changed, *run))]):
-        reporter.report(Notice(priority=_NOTICE, text=f"{seen.outcome.revision or 'nothing new'}: {planned}"))
-        _tell(replace(seen, changes=changed, steps=run), reporter)
-    return replace(
-        known,
-        planned=planned,
-        pending=[f"{step.file}:{step.line} {step.command}" for step in run],
-        drifted=len(changed),
-    )
-
-
-def _is_news(runtime: Path, parts: Sequence[str]) -> bool:
-    """Whether this is another plan than the last one; remember it."""
-    digest = hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()
-    file = runtime / _OBSERVED
-    try:
-        if file.read_text() == digest:
-            return False
-    except OSError:
-        pass
-    runtime.mkdir(mode=0o755, parents=True, exist_ok=True)
-    file.write_text(digest)
-    return True
-
-
-def _look_at_cycle(config: Config, commit: str, wishes: Wishes, reporter: Reporter, stop: Stop, *, diff: bool) -> Seen:
+def look_at_cycle(config: Config, commit: str, wishes: Wishes, reporter: Reporter, stop: Stop, *, diff: bool) -> Seen:
+    """As :func:`of_cycle`, and report only what the evaluation says meanwhile."""
     busy = _asked(Probe(config.jobs))
 
     def job(inside: Reporter, halt: Stop) -> ApplyOutcome:
@@ -173,7 +132,8 @@ def _without_steps(outcome: ApplyOutcome) -> ApplyOutcome:
     return replace(outcome, evaluation=replace(outcome.evaluation, steps=()))
 
 
-def _tell(seen: Seen, reporter: Reporter) -> None:
+def tell(seen: Seen, reporter: Reporter) -> None:
+    """Report a plan."""
     events: Iterator[Event] = (event for part in (seen.changes, seen.steps, seen.tree) for event in part)
     for event in events:
         reporter.report(event)

@@ -92,7 +92,10 @@ def apply_cycle(
 
 
 def standing(config: Config) -> ApplyOutcome:
-    """How the node stands while it is only observed; nothing is locked, made or touched."""
+    """How the node stands while it is only observed; nothing is locked, made or touched.
+
+    It is as ready as the configuration demands: what a plan would run does not count, it is not of what was applied.
+    """
     observing = ApplyOutcome(mode=Mode.OBSERVING, attempted="", applied="", ready=False)
     try:
         with database.readable(config.paths.state) as connection:
@@ -101,7 +104,8 @@ def standing(config: Config) -> ApplyOutcome:
         return observing
     if state is None:
         return observing
-    ready = state.ready_boot == node.boot_id()
+    whole = config.ready.require == "end" or not (state.failed or state.pending)
+    ready = state.ready_boot == node.boot_id() and whole
     return replace(observing, attempted=state.attempted, applied=state.applied, ready=ready, failed_steps=state.failed)
 
 

@@ -21,6 +21,7 @@ from nodeagent.source import poll, unlock
 from nodeagent.workers.stop import Stop
 
 _BAD_CONFIGURATION = 78  # EX_CONFIG of sysexits.h: the unit is not started again for it
+_OBSERVATION_HOLDS = 3600.0  # seconds, unless there is a reason to plan again
 _MARGIN = 60.0  # seconds that a worker has beyond the limits of its parts, before it counts as hung
 
 
@@ -83,9 +84,9 @@ class FileSetup:
 
 
 def _observe(config: Config, commit: str, reporter: Reporter, stop: Stop) -> ApplyOutcome:
-    from nodeagent import planning  # noqa: PLC0415 - as in reconcile: needed by this worker alone
+    from nodeagent import observing  # noqa: PLC0415 - as in reconcile: needed by this worker alone
 
-    return planning.observe(config, commit, reporter, stop)
+    return observing.observe(config, commit, reporter, stop)
 
 
 def plan_of(config: Config) -> Plan:
@@ -112,6 +113,7 @@ def plan_of(config: Config) -> Plan:
         poll=look,
         poll_limit=config.source.fetch_limit + config.interval,
         apply=apply,
+        observation_holds=_OBSERVATION_HOLDS,
         apply_limit=config.evaluation_timeout + config.source.fetch_limit + _MARGIN,
         mark=lambda: watch.mark(config.paths.runtime),
     )

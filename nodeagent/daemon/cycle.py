@@ -4,7 +4,8 @@ A cycle starts a poll worker, and an apply worker with the newest commit known a
 the poll takes long (it tries again by itself while the server is away), after a moment's patience: what is there is
 enforced with or without news. There is never more than one worker of a kind, and at most one run of apply is owed:
 whatever comes while one is at work is one more run, not many. None is started when the poll worker found the node
-quiet, there is no new commit, and nobody else has applied anything since.
+quiet, there is no new commit, and nobody else has applied anything since; while the node is only observed, for an hour
+or so at most.
 """
 
 import selectors
@@ -36,6 +37,7 @@ class Plan:
     poll_limit: float
     apply: Callable[[str, Reporter, Stop], ApplyOutcome]  # of the commit that is wanted; empty: none is known
     apply_limit: float
+    observation_holds: float  # how long, while nothing changed, what an observer has planned needs no other look
     mark: Callable[[], object]  # another value whenever anybody has applied something
 
 
@@ -59,6 +61,7 @@ class Cycle:
         self._applier: Worker | None = None
         self._settled = False  # the last apply worker left nothing to be done
         self._mark: object = None  # the plan's, when it ended
+        self._settled_until = _NEVER
         self._looked: Looked | None = None  # what the poll worker saw of the node
         self._stale = False  # the plan changed under the poll worker: what it says does not count, another is wanted
         self._owed = False  # one run of apply
@@ -166,7 +169,11 @@ class Cycle:
 
     def _apply_ended(self, subject: Worker) -> None:
         self._board.applied(subject.outcome, subject.traceback)
+        self._settled_until = _NEVER
         match subject.outcome:
+            case ApplyOutcome(mode=Mode.OBSERVING, failure=failure):
+                self._settled = failure is None or not failure.transient
+                self._settled_until = time.monotonic() + self.plan.observation_holds
             case ApplyOutcome(mode=Mode.APPLYING, failure=None, pending=pending, evaluation=evaluation):
                 self._settled = not pending and (evaluation is None or evaluation.finished)
             case _:
@@ -178,7 +185,8 @@ class Cycle:
     def _is_quiet(self, outcome: object) -> bool:
         """Whether there is nothing to apply: the node is as the last apply worker left it, and that was in order."""
         found = isinstance(outcome, PollOutcome) and self._looked is not None and self._looked.quiet
-        return found and self._settled and self._commit == self._given and self.plan.mark() == self._mark
+        settled = self._settled and time.monotonic() < self._settled_until
+        return found and settled and self._commit == self._given and self.plan.mark() == self._mark
 
     def _start_apply(self) -> None:
         """Start it now, or, when one is at work, at its end."""

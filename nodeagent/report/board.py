@@ -147,7 +147,8 @@ class Board:
                 " `nodeagent adopt` takes what is there as done, `nodeagent apply` goes ahead"
             )
             self._reporter.report(Notice(priority=WARNING, text=text))
-        whole = not self.all_steps or not (outcome.failed_steps or outcome.pending)
+        # What an observer has pending is what it would run: it has told itself whether the steps are all done.
+        whole = outcome.mode is Mode.OBSERVING or not self.all_steps or not (outcome.failed_steps or outcome.pending)
         self._learn(outcome=outcome, ready=self._facts.ready or (outcome.ready and whole))
 
     def _log(self, outage: Outage, failure: Failure | None, traceback: str = "") -> None:

@@ -4,7 +4,9 @@ import os
 
 import pytest
 
+from nodeagent import node
 from nodeagent.cli.run import plan_of
+from nodeagent.ledger import database, watch
 from nodeagent.model import ApplyOutcome, Mode, Notice, PlannedChange, PlannedStep
 from nodeagent.workers import worker
 from tests.integration.conftest import Recorder
@@ -30,6 +32,10 @@ class Observer:
         )
         assert isinstance(outcome, ApplyOutcome), outcome
         return outcome
+
+    def is_quiet(self):
+        """Whether the daemon's next cycle would leave it at this plan."""
+        return watch.is_quiet(self.site.config().paths.runtime, node.boot_id())
 
     def said(self):
         kinds = (PlannedChange, PlannedStep)
@@ -88,3 +94,50 @@ def test_a_revision_that_cannot_be_planned_is_a_failure(observer):
     outcome = observer.cycle()
     assert outcome.failure is not None
     assert outcome.failure.code == "PostScriptMissing"
+
+
+def test_a_plan_holds_until_what_it_looked_at_is_otherwise(observer):
+    observer.push("echo x >$D/x\necho same >$D/same\ntouch $D/touched")
+    (observer.root / "same").write_text("same\n")
+    observer.cycle()
+    assert observer.is_quiet()
+    (observer.root / "x").write_text("by hand\n")
+    assert not observer.is_quiet()
+    observer.cycle()
+    assert observer.is_quiet()
+    (observer.root / "same").write_text("by hand\n")
+    assert not observer.is_quiet()
+
+
+def test_a_plan_holds_until_somebody_applies_something(observer):
+    observer.push("touch $D/touched")
+    observer.cycle()
+    runtime = observer.site.config().paths.runtime
+    looked = (runtime / "watch").read_bytes()
+    assert observer.is_quiet()
+    observer.cycle(first_start="apply")
+    (runtime / "watch").write_bytes(looked)  # as if the plan had ended just after the apply
+    assert not observer.is_quiet()
+
+
+def test_what_cannot_be_planned_is_not_tried_again_before_something_changed(observer):
+    observer.site.repository.commit({"README.md": "no post.sh"})
+    assert observer.cycle().failure.code == "PostScriptMissing"
+    assert observer.is_quiet()
+
+
+def test_while_another_agent_is_at_work_the_plan_is_tried_again(observer):
+    observer.push("touch $D/touched")
+    observer.cycle(first_start="apply")
+    with database.opened(observer.site.config().paths.state, wait=False, warn=print):
+        assert observer.cycle().failure.code == "NotNow"
+    assert not observer.is_quiet()
+
+
+@pytest.mark.parametrize(("require", "ready"), [("end", True), ("all-steps", False)])
+def test_a_node_with_a_failed_step_is_observed_as_ready_as_the_configuration_demands(observer, require, ready):
+    observer.push("sh -c 'exit 3'")
+    observer.cycle(first_start="apply")
+    outcome = observer.cycle(mode="observe", ready={"require": require})
+    assert outcome.failed_steps
+    assert outcome.ready is ready

@@ -86,6 +86,7 @@ class Desk:
             apply=self.apply,
             apply_limit=self.apply_limit,
             mark=int,
+            observation_holds=LONG,
         )
 
     def load(self) -> Plan:
@@ -453,7 +454,7 @@ def quiet_after(polls: Path, head: Path) -> Poll:
     [
         {"failure": Failure(code="RemoteUnreachable", message="m", transient=True)},
         {"pending": ("post.sh:1 RUN x",)},
-        {"mode": Mode.OBSERVING},
+        {"mode": Mode.OBSERVING, "failure": Failure(code="RemoteUnreachable", message="m", transient=True)},
     ],
 )
 def test_a_node_on_which_something_is_left_to_do_is_not_left_alone(service: Service, change: dict[str, Any]) -> None:

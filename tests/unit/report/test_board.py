@@ -228,6 +228,15 @@ def test_a_command_line_at_work_is_no_problem(place: Place) -> None:
     assert place.log.events == []
 
 
+def test_what_an_observer_would_run_does_not_keep_a_node_from_being_ready(place: Place) -> None:
+    place.board.all_steps = True
+    observed = replace(APPLIED, mode=Mode.OBSERVING, pending=("post.sh:4 b",), planned="1 steps would run")
+    place.board.applied(replace(observed, ready=False))
+    assert place.conditions()["Ready"] == ("False", "AwaitingAdoption")
+    place.board.applied(observed)
+    assert place.conditions()["Ready"] == ("True", "Succeeded")
+
+
 def test_observing_is_said_once(place: Place) -> None:
     observing = ApplyOutcome(mode=Mode.OBSERVING, attempted="", applied="", ready=False)
     for _ in range(3):
