@@ -22,6 +22,7 @@ check: test-programs ## ruff, formatting, mypy, import contract, shellcheck
 	$(BIN)/mypy
 	$(BIN)/mypy testbed demo bench/no-news conftest.py
 	$(BIN)/mypy bench/native-call
+	$(BIN)/mypy bench/copy
 	$(BIN)/mypy vm-tests
 	$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory shellcheck
@@ -47,9 +48,10 @@ planted: test-programs ## plant bugs in a copy of the project, one after the oth
 demo: run-programs ## the main job on examples/compute-configs, shown step by step in a sandbox
 	$(BIN)/python demo/demo.py
 
-bench: run-programs ## CPU and memory of cycles that find no news, CPU of a native call, as JSON
+bench: run-programs ## CPU and memory of cycles that find no news, CPU of a native call, time of a copy, as JSON
 	$(BIN)/python bench/no-news
 	$(BIN)/python bench/native-call
+	$(BIN)/python bench/copy
 
 format: venv ## lay the code out, mend what ruff can mend
 	$(BIN)/ruff check --fix .

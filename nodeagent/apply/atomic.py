@@ -32,6 +32,12 @@ def temporary_name(name: str) -> str:
     return os.fsdecode(b"." + raw[: _NAME_MAX - 1 - len(mark)] + mark)
 
 
+def is_temporary(name: str) -> bool:
+    """Whether this is surely a name that :func:`temporary_name` made; of one that it shortened, that is not known."""
+    inner = name[1:].rpartition(".nodeagent-")[0]
+    return bool(inner) and temporary_name(inner) == name
+
+
 class AtomicFile:
     """A regular file that appears complete or not at all.
 
@@ -61,24 +67,38 @@ class AtomicFile:
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self.fd)
-        if not self._committed:
-            _discard(self._directory, self._temporary)
+        self.close()
+
+    def close(self) -> None:
+        """Close the file, and remove it if it did not get its name."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+            if not self._committed:
+                discard(self._directory, self._temporary)
 
     def write(self, data: bytes) -> None:
         write_all(self.fd, data)
 
     def commit(self, *, mode: int, uid: int, gid: int, mtime_ns: int | None = None) -> None:
-        """Give the file its owner, mode and time, and its name.
+        """Give the file its owner, mode and time, make it last, and give it its name.
 
         Raises:
             OSError: one of these is refused; the destination is as it was.
         """
+        self.complete(mode=mode, uid=uid, gid=gid, mtime_ns=mtime_ns)
+        os.fsync(self.fd)
+        self.put()
+
+    def complete(self, *, mode: int, uid: int, gid: int, mtime_ns: int | None = None) -> None:
+        """The first part of :meth:`commit`: owner, mode and time."""
         os.fchown(self.fd, uid, gid)  # first: it clears the set-user-ID bit
         os.fchmod(self.fd, mode)
         if mtime_ns is not None:
             os.utime(self.fd, ns=(mtime_ns, mtime_ns))
-        os.fsync(self.fd)
+
+    def put(self) -> None:
+        """The last part: the name."""
         _rename(self._directory, self._temporary, self._name)
         self._committed = True
 
@@ -174,7 +194,7 @@ def _make(directory: int, temporary: str, make: Callable[[], _Made]) -> _Made:
     try:
         return make()
     except FileExistsError:
-        _discard(directory, temporary)
+        discard(directory, temporary)
         return make()
 
 
@@ -202,10 +222,10 @@ def _rename(directory: int, temporary: str, name: str) -> None:
 
 def discard_left(directory: int, name: str) -> None:
     """Remove the temporary that a killed run has left beside ``name``, if there is one."""
-    _discard(directory, temporary_name(name))
+    discard(directory, temporary_name(name))
 
 
-def _discard(directory: int, temporary: str) -> None:
+def discard(directory: int, temporary: str) -> None:
     """Remove a temporary, whatever it is; a failure leaves it for the next run."""
     with contextlib.suppress(OSError):
         try:
@@ -221,5 +241,5 @@ def _removed_on_error(directory: int, temporary: str) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        _discard(directory, temporary)
+        discard(directory, temporary)
         raise

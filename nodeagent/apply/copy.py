@@ -17,6 +17,7 @@ from nodeagent.apply.place import LeftAbsentError, Placer
 from nodeagent.apply.rsync import CopyOptions
 from nodeagent.apply.target import Target, UnusableDestinationError
 from nodeagent.apply.tree import Source, Wanted
+from nodeagent.apply.way import Way
 from nodeagent.model import Change, Destinations, FileChange
 
 
@@ -70,7 +71,8 @@ def copy(
 
     uid, gid = chown(user_id, options.user), chown(group_id, options.new_group)
     attributes = Attributes(options=options, umask=umask, declared=said, uid=uid, gid=gid)
-    placer = Placer(options=options, attributes=attributes, destinations=destinations, report=report)
+    way = Way(options=options, destinations=destinations, report=report)
+    placer = Placer(options=options, attributes=attributes, destinations=destinations, report=report, way=way)
     levels = Levels(options=options, placer=placer, report=report, delete=options.delete)
     return _Copy(cwd=cwd, levels=levels).run(sources, destination, make_parent)
 
@@ -85,6 +87,7 @@ class _Copy:
     def run(self, sources: Sequence[str], destination: str, make_parent: bool) -> int:
         levels, target = self.levels, Target(cwd=self.cwd, levels=self.levels)
         with contextlib.ExitStack() as opened:
+            opened.callback(levels.batch.drop)
             wanted = self._gather(sources, destination, opened)
             if self._is_left_absent(destination, wanted):
                 return levels.status

@@ -1,11 +1,13 @@
 """One level of a COPY after the other: each entry handed to the placer, what fails reported, and the rest done."""
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from nodeagent.apply.batch import Batch
 from nodeagent.apply.paths import Directory
 from nodeagent.apply.place import LeftAbsentError, Placer
 from nodeagent.apply.rsync import CopyOptions
@@ -15,6 +17,8 @@ from nodeagent.model import Change, FileChange
 PARTIAL = 23  # rsync's exit status: partial transfer due to error
 
 _DEEPEST = 300  # levels below the destination; each holds two descriptors, of which a process has 1,024
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -31,6 +35,10 @@ class Levels:
     delete: bool
     status: int = 0
     target: tuple[int, int] = (0, 0)
+    batch: Batch = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.batch = Batch(failed=lambda path, error: self.failed(path, says("placing", path, error)))
 
     def level(self, at: Directory, wanted: Wanted, *, depth: int, contents: bool, prefix: str) -> None:
         """Place all entries in an open directory: files first, then directories with what is below them.
@@ -51,12 +59,23 @@ class Levels:
         source, mode = sources[0], sources[0].stat.st_mode
         with self._failures(at.child(name)):
             if stat.S_ISREG(mode):
-                self.placer.file(at, name, source, shown=shown)
+                self._file(at, name, source, shown=shown)
             elif stat.S_ISLNK(mode):
                 if self.options.links:
                     self.placer.link(at, name, source, shown=shown)
             elif self.options.devices if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) else self.options.specials:
                 self.placer.node(at, name, source, shown=shown)
+
+    def _file(self, at: Directory, name: str, source: Source, *, shown: str) -> None:
+        try:
+            staged = self.placer.file(at, name, source, shown=shown)
+        except OSError as error:
+            if error.errno not in _FULL or not self.batch:
+                raise
+            self.batch.flush()  # what these files replace makes room
+            staged = self.placer.file(at, name, source, shown=shown)
+        if staged is not None:
+            self.batch.add(staged)
 
     def directory(
         self, at: Directory, name: str, sources: Sequence[Source], mode_of: os.stat_result, *, depth: int, shown: str
@@ -67,20 +86,20 @@ class Levels:
             if depth > _DEEPEST:
                 raise OSError(f"directories are nested more than {_DEEPEST} deep")
             below, made = self.placer.directory(at, name, mode_of)
-            opened.enter_context(below)
+            opened.callback(self._leave, below, mode_of if made else None)
             wanted = Wanted()
             complete = True
             for source in sources:
                 if (source.stat.st_dev, source.stat.st_ino) == self.target:
                     continue
+                if self.batch.is_in(source.stat):
+                    self.batch.flush()  # or temporaries would be taken for sources
                 try:
                     wanted.add_entries(source.name, source.dir_fd, opened, rules=self.options.rules, prefix=f"{shown}/")
                 except OSError as error:
                     complete = self.delete = False
                     self.failed(below.path, says("opendir", source.name, error))
             self.level(below, wanted, depth=depth + 1, contents=complete, prefix=f"{shown}/")
-            if made:
-                self.set_time(below, mode_of)
 
     def _remove_others(self, at: Directory, wanted: Wanted, prefix: str) -> None:
         """``--delete``: remove what the source does not have and no rule protects."""
@@ -89,10 +108,20 @@ class Levels:
                 there = at.lstat(name)
                 if there is None or self._is_protected(prefix + name, there):
                     continue
-                self.placer.remove(at, name, there, shown=prefix + name)
+                self.placer.way.remove(at, name, there, shown=prefix + name)
 
     def _is_protected(self, shown: str, there: os.stat_result) -> bool:
         return self.options.protecting.leave_out(shown, is_directory=stat.S_ISDIR(there.st_mode))
+
+    def _leave(self, at: Directory, source: os.stat_result | None) -> None:
+        """Close a directory, once all is in its place; ``source``: it was made, and gets this one's time."""
+
+        def leave() -> None:
+            with at:
+                if source is not None:
+                    self.set_time(at, source)
+
+        self.batch.after(leave)
 
     def set_time(self, at: Directory, source: os.stat_result) -> None:
         """A new directory gets its source's time, after the last entry was made in it."""

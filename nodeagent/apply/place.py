@@ -5,6 +5,7 @@ what the last evaluation left with another mode or owner gets that one again; wh
 is unchanged; anything else is kept by the ledger and then replaced.
 """
 
+import contextlib
 import os
 import stat
 from collections.abc import Callable
@@ -13,10 +14,12 @@ from dataclasses import dataclass, replace
 from nodeagent.apply import atomic
 from nodeagent.apply.as_left import put_back
 from nodeagent.apply.attributes import Attributes
+from nodeagent.apply.batch import Staged
 from nodeagent.apply.incoming import Incoming
 from nodeagent.apply.paths import Directory, Place
 from nodeagent.apply.rsync import CopyOptions
 from nodeagent.apply.tree import Source
+from nodeagent.apply.way import Way
 from nodeagent.model import Change, Content, Destinations, FileChange, Phase
 
 _PEEK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -32,30 +35,38 @@ class Placer:
 
     ``shown`` is a destination's path below the top of the copy, as ``--exclude`` sees it.
 
-    Each method raises OSError when the destination could not be made; then nothing was reported and what stood there
-    stands unchanged (a directory that had to make way for a file is the one thing that cannot be put back at once).
+    All but :meth:`file` have done so when they return. Each raises OSError when the destination could not be made; then
+    nothing was reported and what stood there stands unchanged (a directory that had to make way for a file is the one
+    thing that cannot be put back at once).
     """
 
     options: CopyOptions
     attributes: Attributes
     destinations: Destinations
     report: Callable[[FileChange], None]
+    way: Way
 
-    def file(self, at: Directory, name: str, source: Source, *, shown: str) -> None:
-        """Place a regular file."""
+    def file(self, at: Directory, name: str, source: Source, *, shown: str) -> Staged | None:
+        """Place a regular file.
+
+        Returns:
+            The file, when its content still has to be made to last before it is put in its place: then it was not
+            reported yet, and ``at`` must stay open until that is done.
+        """
         path = at.child(name)
         there = at.lstat(name)
         with Incoming(source.name, dir_fd=source.dir_fd) as incoming:
             if self.destinations.left_absent(path):
-                return self._leave_absent(at, name, there, self._wanted(at, incoming.stat, incoming.digest))
+                self._leave_absent(at, name, there, self._wanted(at, incoming.stat, incoming.digest))
+                return None
             if there is None and not self.destinations.edited(path):
-                self._replace(at, name, incoming, there=None, same=False, shown=shown)
-                change = Change.CREATED
-                wanted = self._wanted(at, incoming.stat, incoming.digest)
-            else:
-                wanted = self._wanted(at, incoming.stat, incoming.digest)
-                change = self._bring(at, name, incoming, there, wanted, shown=shown)
-        return self._done(path, wanted, change)
+                return self._stage(at, name, incoming, there=None, same=False, shown=shown)
+            wanted = self._wanted(at, incoming.stat, incoming.digest)
+            brought = self._bring(at, name, incoming, there, wanted, shown=shown)
+        if isinstance(brought, Staged):
+            return brought
+        self._done(path, wanted, brought)
+        return None
 
     def link(self, at: Directory, name: str, source: Source, *, shown: str) -> None:
         """Place a symbolic link."""
@@ -78,8 +89,8 @@ class Placer:
             self.destinations.keep(path)
             os.chown(name, final.uid, final.gid, dir_fd=at.fd, follow_symlinks=False)
             return self._done(path, wanted, Change.UPDATED)
-        self._check_way(at, name, there)
-        self._make_way(at, name, there, shown=shown)
+        self.way.check(at, name, there)
+        self.way.make(at, name, there, shown=shown)
         atomic.place_link(at.fd, name, target, uid=final.uid, gid=final.gid, mtime_ns=self._mtime(source.stat))
         return self._done(path, wanted, Change.CREATED if there is None else Change.UPDATED)
 
@@ -94,8 +105,8 @@ class Placer:
             final = replace(final, mode=stat.S_IMODE(there.st_mode))  # here rsync does not look at the kind
         if there is not None and same and _attributes(there) == (final.mode, final.uid, final.gid):
             return self.report(FileChange(path=path, change=Change.UNCHANGED))
-        self._check_way(at, name, there)
-        self._make_way(at, name, there, shown=shown)
+        self.way.check(at, name, there)
+        self.way.make(at, name, there, shown=shown)
         atomic.place_node(
             at.fd,
             name,
@@ -171,38 +182,6 @@ class Placer:
         atomic.place_directory(at.fd, name, mode=wanted.mode, uid=wanted.uid, gid=wanted.gid, inherit=True)
         self._done(at.child(name), wanted, Change.CREATED)
 
-    def remove(self, at: Directory, name: str, there: os.stat_result, *, shown: str) -> bool:
-        """Remove what is not in the source, with all that is below it; each file is kept by the ledger first.
-
-        Args:
-            at: Where it stands.
-            name: Its name there.
-            there: Its lstat.
-            shown: Its path below the top of the copy, as the rules see it.
-
-        Returns:
-            Whether it is gone: what ``--exclude`` protects stays, with the directories on the way to it.
-        """
-        path = at.child(name)
-        if stat.S_ISDIR(there.st_mode):
-            with at.enter(name) as below:
-                if below.mount_id != at.mount_id:
-                    raise OSError(f"cannot delete mount point: {path}")
-                gone = [
-                    not self.options.protecting.leave_out(f"{shown}/{entry}", is_directory=stat.S_ISDIR(inner.st_mode))
-                    and self.remove(below, entry, inner, shown=f"{shown}/{entry}")
-                    for entry in sorted(below.names(), key=os.fsencode)
-                    if (inner := below.lstat(entry)) is not None
-                ]
-            if not all(gone):
-                return False
-            os.rmdir(name, dir_fd=at.fd)
-        else:
-            self.destinations.keep(path)
-            os.unlink(name, dir_fd=at.fd)
-        self.report(FileChange(path=path, change=Change.PRUNED))
-        return True
-
     def _check_absent(self, path: str, there: os.stat_result | None, wanted: Content) -> None:
         if there is None:
             left_alone = self.destinations.left_absent(path)
@@ -222,7 +201,7 @@ class Placer:
 
     def _bring(
         self, at: Directory, name: str, incoming: Incoming, there: os.stat_result | None, wanted: Content, *, shown: str
-    ) -> Change:
+    ) -> Change | Staged:
         """Turn what stands there into the file, by its attributes alone when the content is right; or into what a later
         step made of it."""
         path = at.child(name)
@@ -232,11 +211,9 @@ class Placer:
         if left is not None and self.destinations.edited(path):
             return self._put_back(at, name, there, left, shown=shown)
         if there is None:
-            self._replace(at, name, incoming, there=None, same=False, shown=shown)
-            return Change.CREATED
+            return self._stage(at, name, incoming, there=None, same=False, shown=shown)
         if not stat.S_ISREG(there.st_mode) or there.st_size != incoming.stat.st_size:
-            self._replace(at, name, incoming, there=there, same=False, shown=shown)
-            return Change.UPDATED
+            return self._stage(at, name, incoming, there=there, same=False, shown=shown)
         fd = os.open(name, _PEEK, dir_fd=at.fd)
         try:
             there = os.fstat(fd)
@@ -252,47 +229,37 @@ class Placer:
                 return Change.UPDATED
         finally:
             os.close(fd)
-        self._replace(at, name, incoming, there=there, same=same, shown=shown)
-        return Change.UPDATED
+        return self._stage(at, name, incoming, there=there, same=same, shown=shown)
 
     def _put_back(self, at: Directory, name: str, there: os.stat_result | None, left: Content, *, shown: str) -> Change:
-        self._check_way(at, name, there)
+        self.way.check(at, name, there)
         if there is not None and stat.S_ISDIR(there.st_mode):
-            self._make_way(at, name, there, shown=shown)
+            self.way.make(at, name, there, shown=shown)
         return put_back(Place(directory=at, name=name), left, self.destinations)
 
-    def _replace(
+    def _stage(
         self, at: Directory, name: str, incoming: Incoming, *, there: os.stat_result | None, same: bool, shown: str
-    ) -> None:
+    ) -> Staged:
+        """Make the file, complete, under its temporary name."""
         path = at.child(name)
-        self._check_way(at, name, there)
-        with atomic.AtomicFile(at.fd, name) as file:
+        self.way.check(at, name, there)
+        with contextlib.ExitStack() as on_error:
+            file = on_error.enter_context(atomic.AtomicFile(at.fd, name))
             incoming.pour(file.fd)
             wanted = self._wanted(at, incoming.stat, incoming.digest)
             final = self.attributes.final(wanted, self.destinations.left(path, wanted), there, same=same)
-            self._make_way(at, name, there, shown=shown)
             if there is not None and stat.S_ISREG(there.st_mode):
                 file.carry_labels()
             mtime_ns = self._mtime(incoming.stat)
-            file.commit(mode=final.mode, uid=final.uid, gid=final.gid, mtime_ns=mtime_ns)
+            file.complete(mode=final.mode, uid=final.uid, gid=final.gid, mtime_ns=mtime_ns)
+            on_error.pop_all()
 
-    def _check_way(self, at: Directory, name: str, there: os.stat_result | None) -> None:
-        """Refuse, as rsync does without ``--delete``, to replace a directory that is not empty."""
-        if there is not None and stat.S_ISDIR(there.st_mode) and not (self.options.delete or self.options.force):
-            with at.enter(name) as below:
-                if below.names():
-                    raise _in_the_way(at.child(name))
+        def put() -> None:
+            self.way.make(at, name, there, shown=shown)
+            file.put()
+            self._done(path, wanted, Change.CREATED if there is None else Change.UPDATED)
 
-    def _make_way(self, at: Directory, name: str, there: os.stat_result | None, *, shown: str) -> None:
-        """Let the ledger know; a directory is removed, as a rename cannot replace it."""
-        if there is None or not stat.S_ISDIR(there.st_mode):
-            self.destinations.keep(at.child(name))
-        elif self.options.delete or self.options.force:
-            if not self.remove(at, name, there, shown=shown):
-                raise _in_the_way(at.child(name))
-        else:
-            self.destinations.keep(at.child(name))
-            os.rmdir(name, dir_fd=at.fd)
+        return Staged(path=path, directory=at.fd, file=file, size=incoming.stat.st_size, put=put)
 
     def _wanted(self, at: Directory, source: os.stat_result, digest: str) -> Content:
         return self.attributes.wanted(source, digest, new_gid=at.new_gid)
@@ -307,7 +274,3 @@ class Placer:
 
 def _attributes(entry: os.stat_result) -> tuple[int, int, int]:
     return stat.S_IMODE(entry.st_mode), entry.st_uid, entry.st_gid
-
-
-def _in_the_way(path: str) -> OSError:
-    return OSError(f"could not make way for it: cannot delete non-empty directory: {path}")

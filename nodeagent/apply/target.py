@@ -49,7 +49,7 @@ class Target:
                 self.levels.target = (found.st_dev, found.st_ino)
                 if wanted.roots:
                     self.levels.placer.directory_stands(at, wanted.roots[0])
-                self.levels.level(at, wanted, depth=0, contents=bool(wanted.roots), prefix="")
+                self._fill(at, wanted)
         elif found is not None:
             if not single:
                 raise UnusableDestinationError(
@@ -111,7 +111,7 @@ class Target:
                 opened.enter_context(at)
             except OSError as error:
                 raise UnusableDestinationError(_FILE_IO, says("mkdir", path, error)) from error
-            self.levels.level(at, wanted, depth=0, contents=bool(wanted.roots), prefix="")
+            self._fill(at, wanted)
             if wanted.roots:
                 self.levels.set_time(at, wanted.roots[0])
 
@@ -126,6 +126,11 @@ class Target:
                 self.levels.directory(place.directory, place.name, [], wanted.roots[0], depth=0, shown="")
             for name, sources in wanted.entries.items():
                 self.levels.entry(place.directory, place.name, sources, depth=0, shown=name)
+            self.levels.batch.flush()
+
+    def _fill(self, at: Directory, wanted: Wanted) -> None:
+        self.levels.level(at, wanted, depth=0, contents=bool(wanted.roots), prefix="")
+        self.levels.batch.flush()
 
 
 def _can_be_made(path: str) -> bool:

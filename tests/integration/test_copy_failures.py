@@ -51,6 +51,13 @@ def tree(tmp_path):
     return tmp_path.resolve()
 
 
+_PROGRAM = """
+import sys; from pathlib import Path; from tests.integration.test_copy_failures import Result
+result = Result(Path(sys.argv[1])); reasons = list(result.failed.items())
+print(result.status, sorted(result.done), reasons)
+"""
+
+
 class Result:
     def __init__(self, top, to="d", flags=("-a",)):
         self.reports = []
@@ -168,20 +175,10 @@ def test_a_file_at_which_the_disk_fails_keeps_its_old_content(tree, call, error,
     (tree / "d").mkdir()
     for name in ("a", "b", "c"):
         (tree / "d" / name).write_text(f"old {name}\n")
-    program = (
-        "import sys; from pathlib import Path; from tests.integration.test_copy_failures import Result\n"
-        "result = Result(Path(sys.argv[1])); reasons = list(result.failed.items())\n"
-        "print(result.status, sorted(result.done), reasons)\n"
-    )
-    tracing = ["-e", f"trace={call}", "-e", f"inject={call}:error={error}:when=1"]
-    watched = ["-P", str(tree / "d"), *_descriptor(tree, call)]
-    done = subprocess.run(
-        ["strace", "-f", "-qq", "-o", "/dev/null", *tracing, *watched, sys.executable, "-c", program, str(tree)],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    # Most calls are made on the descriptor of the first file's temporary.
+    watched = [tree / "d", *([] if call.startswith("rename") else [tree / "d" / temporary_name("a")])]
+    expressions = (f"trace={call}", f"inject={call}:error={error}:when=1")
+    done = _traced(tree, Path("/dev/null"), *expressions, watched=watched)
     assert done.stdout.startswith("23 ['b', 'c'] [('a', "), done.stdout + done.stderr
     assert says in done.stdout
     assert (tree / "d/a").read_text() == "old a\n"
@@ -189,6 +186,73 @@ def test_a_file_at_which_the_disk_fails_keeps_its_old_content(tree, call, error,
     assert names(tree / "d") == ["a", "b", "c"]
 
 
-def _descriptor(tree: Path, call: str) -> list[str]:
-    """What else is watched: the first file's temporary, as most calls are made on its descriptor."""
-    return [] if call.startswith("rename") else ["-P", str(tree / "d" / temporary_name("a"))]
+@pytest.fixture
+def many(tree):
+    """More files than are waited for one by one, each over an old one of the same size."""
+    (tree / "d").mkdir()
+    for n in range(20):
+        (tree / "s" / f"f{n:02}").write_text(f"new {n}\n" * 1000)
+        (tree / "d" / f"f{n:02}").write_text(f"old {n}\n" * 1000)
+    return tree
+
+
+def test_what_is_replaced_makes_room_for_what_is_staged(many, mounted):
+    for path in (many / "s").iterdir():
+        path.write_bytes(b"x" * 16_000)
+    full = mounted("-t", "tmpfs", "-o", "size=450k", "tmpfs", many / "full")
+    for path in (many / "s").iterdir():
+        (full / path.name).write_bytes(b"y" * 16_000)
+    assert Result(many, to="full").status == 0
+    assert {path.read_bytes() for path in full.iterdir()} == {b"x" * 16_000}
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+def test_the_disk_is_waited_for_once_before_the_first_of_many_files_gets_its_name(many, tmp_path):
+    log = tmp_path / "calls"
+    done = _traced(many, log, "trace=fsync,fdatasync,syncfs,rename,renameat,renameat2")
+    assert done.stdout.startswith("0 "), done.stdout + done.stderr
+    calls = [line.split()[1].partition("(")[0] for line in log.read_text().splitlines() if "SIG" not in line]
+    assert calls[0] == "syncfs"
+    assert set(calls[1:]) <= {"rename", "renameat", "renameat2"}
+    assert len(calls) == 1 + 23
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+def test_of_many_files_the_one_that_the_disk_does_not_take_fails_alone(many, tmp_path):
+    filesystem, file = "inject=syncfs:error=EIO", "inject=fsync:error=EIO:when=3"
+    done = _traced(many, tmp_path / "calls", "trace=syncfs,fsync", filesystem, file)
+    assert done.stdout.startswith("23 "), done.stdout + done.stderr
+    assert "[('c', " in done.stdout
+    assert "Input/output error (5)" in done.stdout
+    assert not (many / "d/c").exists()
+    assert (many / "d/f00").read_text() == "new 0\n" * 1000
+    assert len(names(many / "d")) == 22
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+@pytest.mark.parametrize("moment", ["syncfs:signal=KILL", "rename,renameat:signal=KILL:when=7"])
+def test_a_kill_amid_many_files_leaves_each_old_or_new_and_the_next_run_no_temporary(many, tmp_path, moment):
+    calls = moment.partition(":")[0]
+    killed = _traced(many, tmp_path / "calls", f"trace={calls}", f"inject={moment}", check=False)
+    assert killed.returncode != 0
+    for n in range(20):
+        assert (many / "d" / f"f{n:02}").read_text() in {f"old {n}\n" * 1000, f"new {n}\n" * 1000}
+    assert any(name.startswith(".") for name in names(many / "d"))
+    assert Result(many).status == 0
+    assert names(many / "d") == names(many / "s")
+    assert all((many / "d" / name).read_bytes() == (many / "s" / name).read_bytes() for name in names(many / "s"))
+
+
+def _traced(
+    tree: Path, log: Path, *expressions: str, watched=(), check: bool = True
+) -> "subprocess.CompletedProcess[str]":
+    """COPY s/ to d/ in a process of its own, under strace; it prints status, what was done and what failed."""
+    options = [word for expression in expressions for word in ("-e", expression)]
+    options += [word for path in watched for word in ("-P", str(path))]
+    return subprocess.run(
+        ["strace", "-f", "-qq", "-o", str(log), *options, sys.executable, "-c", _PROGRAM, str(tree)],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=check,
+    )

@@ -110,6 +110,30 @@ def test_content_decides_not_time(cp, top):
     assert (top / "f").read_text() == "y"
 
 
+def test_many_files_in_many_directories_are_all_there_with_their_directories_times(cp, top):
+    for n in range(300):
+        directory = top / f"s/{n // 3:03}"
+        directory.mkdir(exist_ok=True)
+        (directory / str(n)).write_text(str(n))
+    for directory in (top / "s").iterdir():
+        os.utime(directory, (1, 1))
+    descriptors = len(os.listdir("/proc/self/fd"))
+    assert cp("s/", to="d") == 0
+    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert {p.name: p.read_text() for p in (top / "d").glob("*/*")} == {str(n): str(n) for n in range(300)}
+    assert {int(directory.stat().st_mtime) for directory in (top / "d").iterdir()} == {1}
+
+
+def test_a_file_that_waits_for_its_name_is_not_taken_for_a_source(cp, top):
+    (top / "a/b/c").mkdir(parents=True)
+    (top / "a/b/c/new").write_text("new")
+    (top / "b/c").mkdir(parents=True)
+    (top / "b/c/old").write_text("old")
+    assert cp("a/", "b/", to=".") == 0
+    assert sorted(os.listdir(top / "b/c")) == ["new", "old"]
+    assert set(os.listdir(top / "c")) <= {"new", "old"}
+
+
 def test_a_file_of_many_megabytes_is_copied_compared_and_replaced(cp, top):
     blocks = [os.urandom(2**20) for _ in range(5)]
     (top / "s/f").write_bytes(b"".join(blocks))

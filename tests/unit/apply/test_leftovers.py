@@ -13,6 +13,15 @@ def test_a_temporary_beside_a_destination_is_removed_whatever_it_is(tmp_path):
     assert os.listdir(tmp_path) == ["file"]
 
 
+def test_a_temporary_of_a_file_that_was_never_placed_is_removed_and_nothing_else(tmp_path):
+    (tmp_path / temporary_name("never")).write_text("half")
+    others = {".never.nodeagent-00000000", ".nodeagent-1234abcd", "never", temporary_name("x")[1:]}
+    for name in others:
+        (tmp_path / name).write_text("somebody's")
+    leftovers.remove([str(tmp_path / "file")])
+    assert set(os.listdir(tmp_path)) == others
+
+
 def test_what_cannot_be_reached_is_passed_over(tmp_path):
     (tmp_path / temporary_name("file")).write_text("half")
     leftovers.remove([str(tmp_path / "missing/x"), "/proc/self/mem/x", str(tmp_path / "file")])
