@@ -156,3 +156,28 @@ def test_a_loss_of_power_in_the_middle_of_an_apply_leaves_a_node_that_comes_up_r
     node.exec("touch", "/run/go-on")
     agent.wait_applied(newer)
     assert node.read("/etc/hosts").count("mgmt.cluster.example") == 1
+
+
+@pytest.mark.usefixtures("commit")
+def test_a_journald_that_does_not_read_stops_neither_the_daemon_nor_an_evaluation_and_the_loss_is_told(
+    node: Node, server: GitServer, agent: Agent
+) -> None:
+    node.exec("mkdir", "-p", "/run/systemd/system/nodeagent.service.d")
+    node.write("/run/systemd/system/nodeagent.service.d/watchdog.conf", "[Service]\nWatchdogSec=15s\n")
+    node.exec("systemctl", "daemon-reload")
+    node.exec("systemctl", "restart", "nodeagent.service")
+    daemon = agent.main_process()
+    journald = node.exec("systemctl", "show", "--value", "--property=MainPID", "systemd-journald.service").strip()
+    node.exec("kill", "-STOP", journald)
+    script = server.work / "postscripts/talks"
+    script.write_text("#!/bin/sh\nseq 5000\n")
+    script.chmod(0o755)
+    with (server.work / "post.sh").open("a") as post:
+        post.write("RUN talks\n")
+    agent.wait_applied(server.commit("Talk a lot"), seconds=60)
+    (server.work / "files/slurm/slurmd_defaults").write_text('SLURMD_OPTIONS="-Z"\n')
+    agent.wait_applied(server.commit("And go on"), seconds=60)
+    node.exec("kill", "-CONT", journald)
+    wait_until("the loss is told", lambda: [line for line in agent.log("nodeagent") if "of this log are lost" in line])
+    assert agent.main_process() == daemon
+    assert agent.property("NRestarts") == "0"

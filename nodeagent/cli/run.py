@@ -16,7 +16,7 @@ from nodeagent.ledger import watch
 from nodeagent.model import ApplyOutcome, Mode, PollOutcome, Reporter
 from nodeagent.report import presence
 from nodeagent.report.board import Board
-from nodeagent.report.journal import open_reporter
+from nodeagent.report.journal import JournalReporter, open_reporter
 from nodeagent.source import poll, unlock
 from nodeagent.workers.stop import Stop
 
@@ -47,7 +47,15 @@ def _run(args: argparse.Namespace) -> int:
     runtime = setup.config.paths.runtime
     runtime.mkdir(mode=0o755, parents=True, exist_ok=True)
     with presence.claim(runtime):
-        board = Board(runtime, open_reporter(), version=__version__, url=plan.url, all_steps=plan.ready_needs_all)
+        reporter = open_reporter()
+        board = Board(
+            runtime,
+            reporter,
+            version=__version__,
+            url=plan.url,
+            all_steps=plan.ready_needs_all,
+            catch_up=reporter.catch_up if isinstance(reporter, JournalReporter) else None,
+        )
         Daemon(plan, setup, board).run()
     unlock.forget(runtime)  # a daemon that was killed leaves it to the next one, or to the end of the tmpfs
     return 0

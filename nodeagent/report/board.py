@@ -1,6 +1,7 @@
 """What the daemon knows of its node, and who is told: the log, ``status.json``, the service manager."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,11 +34,22 @@ class Board:
         version: of nodeagent.
         url: of the source.
         all_steps: a node with a failed or pending step does not become ready.
+        catch_up: called with each publication, so that what the log lost is told although nothing else happens.
     """
 
-    def __init__(self, directory: Path, reporter: Reporter, *, version: str, url: str, all_steps: bool = False) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        reporter: Reporter,
+        *,
+        version: str,
+        url: str,
+        all_steps: bool = False,
+        catch_up: Callable[[], None] | None = None,
+    ) -> None:
         self.url = url
         self.all_steps = all_steps
+        self._catch_up = catch_up
         self._directory = directory
         self._reporter = reporter
         self._version = version
@@ -103,6 +115,8 @@ class Board:
 
     def publish(self) -> None:
         """Let everybody know, as far as there is news."""
+        if self._catch_up is not None:
+            self._catch_up()
         if not self._news:
             return
         self._news = False

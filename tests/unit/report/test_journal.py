@@ -1,5 +1,6 @@
 """A real socket in journald's place, in a mount namespace of its own."""
 
+import contextlib
 import ctypes
 import os
 import socket
@@ -12,7 +13,8 @@ import pytest
 from nodeagent.errors import WorkerFailed
 from nodeagent.model import Change, Event, Notice, Phase, PollOutcome, Reporter, Step, StepEnded
 from nodeagent.report import catalogue
-from nodeagent.report.journal import SOCKET, JournalReporter, open_reporter
+from nodeagent.report.journal import JournalReporter, open_reporter
+from nodeagent.report.journald import SOCKET, Journald
 from nodeagent.workers import worker
 from nodeagent.workers.stop import Stop
 
@@ -102,11 +104,76 @@ def test_an_entry_arrives_with_its_text_fields_and_message_id() -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root for a mount namespace")
 def test_a_journal_that_is_gone_costs_lines_and_nothing_else() -> None:
     def job(_reporter: Reporter, _stop: Stop) -> object:
-        JournalReporter().report(STEP)  # no such file
+        subject = JournalReporter()
+        subject.report(STEP)  # no such file
         SOCKET.parent.mkdir(parents=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journald:
             journald.bind(str(SOCKET))
-        JournalReporter().report(STEP)  # connection refused
+        subject.report(STEP)  # connection refused
+        SOCKET.unlink()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journald:
+            journald.bind(str(SOCKET))
+            subject.catch_up()
+            (told,) = texts(journald)
+            assert told.startswith(b"2 lines of this log are lost")
+        return None
+
+    in_a_place_of_its_own(job)
+
+
+def texts(journald: socket.socket) -> list[bytes]:
+    """What waits in a journald that did not read."""
+    journald.setblocking(False)
+    found = []
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            found.append(parse(journald.recv(65_536))["MESSAGE"])
+    return found
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root for a mount namespace")
+def test_a_journald_that_reads_no_more_is_waited_for_once_and_the_loss_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Journald.__init__, "__defaults__", (0.2,))
+
+    def job(_reporter: Reporter, _stop: Stop) -> object:
+        SOCKET.parent.mkdir(parents=True)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journald:
+            journald.bind(str(SOCKET))
+            subject = JournalReporter()
+            for number in range(2000):  # more than any queue holds
+                subject.report(Notice(priority=5, text=f"line {number}"))
+            taken = texts(journald)
+            assert taken == [b"line %d" % n for n in range(len(taken))]
+            lost = 2000 - len(taken)
+            assert lost > 0
+            subject.catch_up()
+            subject.catch_up()
+            subject.report(Notice(priority=5, text="and on"))
+            told, last = texts(journald)
+            assert told.startswith(b"%d lines of this log are lost: journald took none since " % lost)
+            assert last == b"and on"
+        return None
+
+    in_a_place_of_its_own(job)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root for a mount namespace")
+def test_a_journald_that_is_only_slow_gets_every_line() -> None:
+    def job(_reporter: Reporter, _stop: Stop) -> object:
+        SOCKET.parent.mkdir(parents=True)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journald:
+            journald.bind(str(SOCKET))
+            if os.fork() == 0:
+                subject = JournalReporter()
+                for number in range(3000):
+                    subject.report(Notice(priority=5, text=f"line {number}"))
+                os._exit(0)
+            journald.settimeout(10)
+            for number in range(3000):
+                assert parse(journald.recv(65_536))["MESSAGE"] == b"line %d" % number
+            assert os.wait()[1] == 0
         return None
 
     in_a_place_of_its_own(job)
