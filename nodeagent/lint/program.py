@@ -177,18 +177,12 @@ class Program:
                 given.add(name)
         return values
 
-    def assigned(self, name: bytes) -> list[bytes]:
-        """What is assigned to a variable, as it is written."""
-        return self._assignments.get(name, [])
-
     @cached_property
-    def _assignments(self) -> dict[bytes, list[bytes]]:
-        found: dict[bytes, list[bytes]] = {}
-        for place in self.places:
-            match = _ASSIGNMENT.fullmatch(self.slice(place.node).strip()) if isinstance(place.node, Opaque) else None
-            if match:
-                found.setdefault(match[1], []).append(match[2])
-        return found
+    def temporary(self) -> frozenset[bytes]:
+        """The variables that are given what mktemp makes."""
+        texts = (self.slice(place.node).strip() for place in self.places if isinstance(place.node, Opaque))
+        matches = (_ASSIGNMENT.fullmatch(text) for text in texts if b"mktemp" in text)
+        return frozenset(match[1] for match in matches if match and b"mktemp" in match[2])
 
     @cached_property
     def made(self) -> dict[bytes, int]:

@@ -27,7 +27,7 @@ def read(directory: Path) -> Tree:
     while stack and len(entries) < _MOST_ENTRIES:
         below = stack.pop()
         try:
-            with os.scandir(directory / below) as found:
+            with os.scandir(os.path.join(directory, below)) as found:
                 children = sorted(found, key=lambda child: child.name)
         except OSError as error:
             if below:

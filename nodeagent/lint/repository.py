@@ -13,7 +13,7 @@ from nodeagent.evaluate.sources import sourced
 from nodeagent.evaluate.statements import Instrumented
 from nodeagent.evaluate.syntax import Word
 from nodeagent.lint.program import Call, Program
-from nodeagent.lint.tree import Tree
+from nodeagent.lint.tree import Kind, Tree
 from nodeagent.lint.values import ROOT, expand, within
 from nodeagent.model import Phase
 
@@ -229,9 +229,11 @@ class Repository:
             found = self.tree.file(name)
             return found[1].content if found else None
 
-        names = [name for name in self.tree.entries if self.tree.file(name)]
+        def names() -> Iterator[str]:
+            return (n for n, e in self.tree.entries.items() if e.kind is Kind.FILE or self.tree.file(n))
+
         entry = self.entries[0]
-        found = sourced(entry.script, entry.file, lambda: names, read)
+        found = sourced(entry.script, entry.file, names, read)
         return instrument(entry.script, entry.file, lambda words: rsync.parse(words) is not None, found)
 
 

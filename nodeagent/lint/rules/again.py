@@ -61,7 +61,7 @@ def _once(repository: Repository, program: Program, place: Place, target: Word) 
 def _made_anew(program: Program, place: Place, target: Word) -> bool:
     """Was the file written, removed or made by mktemp before, in this program?"""
     name = re.fullmatch(rb'"?\$\{?(\w+)\}?"?', target.text)
-    if name and any(b"mktemp" in value for value in program.assigned(name[1])):
+    if name and name[1] in program.temporary:
         return True
     return _written_before(program, place, target)
 

@@ -44,10 +44,7 @@ def _wide(program: Program, word: Word) -> Severity | None:
         return _wide_below(word.text)
     if match["check"]:
         return None
-    name = match[1] or match[3]
-    if any(b"mktemp" in value for value in program.assigned(name)):
-        return None
-    return Severity.WARNING
+    return None if (match[1] or match[3]) in program.temporary else Severity.WARNING
 
 
 def _wide_below(text: bytes) -> Severity | None:
