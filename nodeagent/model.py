@@ -298,7 +298,10 @@ class PlannedChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedStep:
-    """An EXECUTE step that an apply would reach. ``exit_status`` is that of a rehearsal, else None."""
+    """An EXECUTE step that an apply would reach, so many ``times`` with this result.
+
+    ``exit_status`` is that of a rehearsal, else None.
+    """
 
     file: str
     line: int
@@ -306,6 +309,7 @@ class PlannedStep:
     would_run: bool
     reason: str
     exit_status: int | None = None
+    times: int = 1
 
 
 class Difference(enum.StrEnum):
@@ -421,13 +425,14 @@ class ApplyOutcome:
 class PlanOutcome:
     """What a plan came to; its changes and steps were reported.
 
-    ``exit_status`` is post.sh's (None: it would not run), ``finished`` whether it came to its end. ``limits``: what
-    inside was not as it is on the node.
+    ``exit_status`` is post.sh's (None: it would not run), ``finished`` whether it came to its end: else
+    ``incomplete`` says where it hung. ``limits``: what inside was not as it is on the node.
     """
 
     revision: str
     exit_status: int | None
     finished: bool
+    incomplete: str = ""
     limits: Sequence[str] = ()
 
 

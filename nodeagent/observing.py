@@ -37,7 +37,10 @@ def observe(config: Config, commit: str, reporter: Reporter, stop: Stop) -> Appl
     known = reconcile.standing(config)
     ledger = config.paths.state / "ledger.db"
     before = destinations.lstat(str(ledger))  # an apply from now on is to be noticed
-    free = config.model_copy(update={"first_start": "apply"})  # what a first start waits for is what is to be seen
+    brief = {"evaluation_timeout": min(config.evaluation_timeout, planning.TIME_LIMIT)}
+    free = config.model_copy(
+        update=brief | {"first_start": "apply"}
+    )  # what a first start waits for is what is to be seen
     changes: Sequence[PlannedChange] = ()
     try:
         seen = planning.look_at_cycle(free, commit, Wishes(run_steps=False), reporter, stop, diff=False)
@@ -58,6 +61,8 @@ def _report(seen: planning.Seen, known: ApplyOutcome, runtime: Path, reporter: R
     changed = [change for change in seen.changes if change.change is not Change.UNCHANGED]
     run = [step for step in seen.steps if step.would_run]
     planned = f"{len(changed)} destinations would change, {len(run)} steps would run"
+    if seen.outcome.incomplete:
+        planned += f", as far as can be seen: {seen.outcome.incomplete}"
     if _is_news(runtime, [seen.outcome.revision, *map(repr, (*changed, *run))]):
         reporter.report(Notice(priority=_NOTICE, text=f"{seen.outcome.revision or 'nothing new'}: {planned}"))
         planning.tell(replace(seen, changes=changed, steps=run), reporter)

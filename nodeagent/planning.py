@@ -12,6 +12,7 @@ from pathlib import Path
 from nodeagent import evaluation, reconcile  # evaluation is loaded here, as inside it may not be found
 from nodeagent.config import Config
 from nodeagent.errors import WorkerFailed, by_code
+from nodeagent.evaluate import loops
 from nodeagent.jobs.probe import Probe
 from nodeagent.ledger import copy
 from nodeagent.model import (
@@ -31,12 +32,17 @@ from nodeagent.model import (
     StepOutput,
     TreeChange,
 )
+from nodeagent.program import ENTRY
 from nodeagent.sandbox import difference, enclosure
 from nodeagent.sandbox.root import Root
 from nodeagent.situation import Wishes
 from nodeagent.workers.stop import Stop
 
 _MARGIN = 30.0  # seconds for what stands around an evaluation
+TIME_LIMIT = 60.0
+"""Seconds for a plan that runs no step: only a loop that waits for one takes so long."""
+_INCOMPLETE = "PlanIncomplete"  # code of the notice that says where
+_WARNING = 4  # syslog severity
 _MOST_TREE_CHANGES = 10_000
 _INSIDE = (
     "inside there is no D-Bus, no network, no journal, no device, and nothing in /run: what needs one of them fails"
@@ -68,7 +74,9 @@ def of_directory(
     asked = replace(settings, busy=_asked(settings.busy))
 
     def job(inside: Reporter, halt: Stop) -> ApplyOutcome:
-        done = reconcile.apply_directory(directory, asked, wishes, halt, inside)
+        watch = _Watch(inside)
+        done = reconcile.apply_directory(directory, asked, wishes, halt, watch)
+        watch.judge(done, directory, wishes)
         return _without_steps(
             ApplyOutcome(mode=Mode.APPLYING, attempted=str(done.revision), applied="", ready=False, evaluation=done)
         )
@@ -102,7 +110,10 @@ def look_at_cycle(config: Config, commit: str, wishes: Wishes, reporter: Reporte
     busy = _asked(Probe(config.jobs))
 
     def job(inside: Reporter, halt: Stop) -> ApplyOutcome:
-        return _without_steps(reconcile.apply_cycle(config, commit, halt, inside, wishes, busy=busy))
+        watch = _Watch(inside)
+        outcome = reconcile.apply_cycle(config, commit, halt, watch, wishes, busy=busy)
+        watch.judge(outcome.evaluation, config.source.checkout, wishes)
+        return _without_steps(outcome)
 
     needed = [config.source.checkout, config.paths.cache]
     if config.environment_file is not None:
@@ -182,7 +193,8 @@ class _Sight:
             raise by_code(outcome.failure.code, outcome.failure.message)
         tree = list(islice(difference.of_tree(enclosed.root, self._own), _MOST_TREE_CHANGES)) if self._rehearse else []
         changes = [self._with_difference(change, enclosed.root) for change in witness.changes.values()]
-        return Seen(outcome=_outcome(outcome, enclosed.root), changes=changes, steps=witness.steps, tree=tree)
+        plan = replace(_outcome(outcome, enclosed.root), incomplete=witness.incomplete)
+        return Seen(outcome=plan, changes=changes, steps=list(witness.steps.values()), tree=tree)
 
     def _prepare(self, base: Path) -> dict[Path, Path]:
         self._taken = copy.take(self._state, base / "state")
@@ -209,17 +221,52 @@ def _outcome(outcome: ApplyOutcome, root: Root) -> PlanOutcome:
 
 
 @dataclass(slots=True)
+class _Watch:
+    """Inside: passes events on, and says where an evaluation hung that came to no end of its own."""
+
+    reporter: Reporter
+    file: str = ""
+    line: int = 0
+
+    def report(self, event: Event) -> None:
+        if isinstance(event, StepEnded):
+            self.file, self.line = event.step.file, event.step.line
+        self.reporter.report(event)
+
+    def judge(self, done: Evaluation | None, directory: Path, wishes: Wishes) -> None:
+        if done is None or done.finished:
+            return
+        file = self.file or ENTRY
+        try:
+            loop = loops.around_or_behind((directory / file).read_bytes(), self.line)
+        except OSError:  # post.sh has removed itself
+            loop = None
+        where = f"below line {self.line}" if loop is None else f"in line {loop}"
+        why, advice = "", ""
+        if not wishes.run_steps:
+            why, advice = " for what a step would do that was not run", "; --rehearse runs the steps"
+        seconds = f"{done.duration_usec / 1e6:.0f} s"
+        text = f"{file} waits {where}{why}: ended after {seconds}; what stands below is not planned{advice}"
+        self.reporter.report(Notice(priority=_WARNING, code=_INCOMPLETE, text=text))
+
+
+@dataclass(slots=True)
 class _Witness:
-    """Hears the evaluation inside, and takes all verbs on one destination together."""
+    """Hears the evaluation inside, and takes all verbs on one destination, and all turns of one step, together."""
 
     reporter: Reporter
     changes: dict[str, PlannedChange] = field(default_factory=dict)
-    steps: list[PlannedStep] = field(default_factory=list)
+    steps: dict[PlannedStep, PlannedStep] = field(default_factory=dict)
+    incomplete: str = ""
 
     def report(self, event: Event) -> None:
         match event:
             case StepEnded(step=step) if step.phase is Phase.EXECUTE:
-                self.steps.append(_planned(step))
+                planned = _planned(step)
+                before = self.steps.get(planned)
+                self.steps[planned] = planned if before is None else replace(before, times=before.times + 1)
+            case Notice(code=code, text=text) if code == _INCOMPLETE:
+                self.incomplete = text
             case StepEnded(step=step):
                 self._take(step)
             case StepOutput() | Notice():

@@ -39,9 +39,29 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     plan.add_argument("--state", type=Path, metavar="DIR", help="with --repo: where the ledger is kept")
     plan.add_argument("--rehearse", action="store_true", help="run the steps too, in the sandbox, and show the tree")
     plan.add_argument("--diff", action="store_true", help="show how the content of each file would change")
+    plan.add_argument(
+        "--timeout",
+        type=_seconds,
+        metavar="SECONDS",
+        help=f"of post.sh, which may wait for what a step would do; default: {planning.TIME_LIMIT:g}; to rehearse, "
+        "as long as an apply may take",
+    )
     plan.add_argument("--json", action="store_true", help="print the plan as JSON")
     plan.add_argument("args", nargs="*", metavar="-- ARGS", help="with --repo: the arguments of post.sh")
     plan.set_defaults(func=_plan)
+
+
+def _seconds(text: str) -> float:
+    if not 0 < (seconds := float(text)) < float("inf"):
+        raise ValueError(text)
+    return seconds
+
+
+def _limit(args: argparse.Namespace, configured: float) -> float:
+    """Of the evaluation, in seconds."""
+    if args.timeout is not None:
+        return float(args.timeout)
+    return configured if args.rehearse else min(configured, planning.TIME_LIMIT)
 
 
 def _plan(args: argparse.Namespace) -> int:
@@ -61,11 +81,12 @@ def _plan(args: argparse.Namespace) -> int:
     else:
         text = as_text(listener.plan, outcome, rehearsed=args.rehearse)
     sys.stdout.write(text.encode("utf-8", "surrogateescape").decode("utf-8", "replace") + "\n")
-    return 0 if listener.plan.is_empty else _CHANGES
+    return 0 if listener.plan.is_empty and not outcome.incomplete else _CHANGES
 
 
 def _directory(args: argparse.Namespace, wishes: Wishes) -> tuple[Job, float]:
     directory, settings = subject.directory(args, anytime=wishes.anytime)
+    settings = replace(settings, evaluation_timeout=_limit(args, settings.evaluation_timeout))
 
     def job(reporter: Reporter, stop: Stop) -> PlanOutcome:
         return planning.of_directory(directory, settings, wishes, reporter, stop, diff=args.diff)
@@ -76,6 +97,7 @@ def _directory(args: argparse.Namespace, wishes: Wishes) -> tuple[Job, float]:
 def _configured(args: argparse.Namespace, wishes: Wishes, reporter: Reporter) -> tuple[Job, float]:
     subject.demand_no_args(args)
     config = load(args.config)
+    config = config.model_copy(update={"evaluation_timeout": _limit(args, config.evaluation_timeout)})
     if args.ref is None:
         commit = subject.newest(config, reporter)
     else:

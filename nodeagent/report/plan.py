@@ -47,6 +47,7 @@ def as_json(plan: Plan, outcome: PlanOutcome, *, diff: bool, rehearsed: bool) ->
         "revision": outcome.revision,
         "exit_status": outcome.exit_status,
         "finished": outcome.finished,
+        "incomplete": outcome.incomplete,
         "changes": [_change_as_json(change, diff=diff) for change in plan.changes],
         "steps": [_step_as_json(step, rehearsed=rehearsed) for step in plan.steps],
         "limits": list(outcome.limits),
@@ -77,6 +78,7 @@ def _step_as_json(step: PlannedStep, *, rehearsed: bool) -> dict[str, Any]:
         "command": step.command,
         "would_run": step.would_run,
         "reason": step.reason,
+        "times": step.times,
     }
     return shape | {"exit_status": step.exit_status} if rehearsed else shape
 
@@ -108,14 +110,17 @@ def _step_line(step: PlannedStep, *, rehearsed: bool) -> str:
     word = "would run" if step.would_run else "would not"
     if rehearsed and step.would_run:
         word = "ran" if step.exit_status == 0 else "failed"
-    return f"  {word:<11}{step.command}  {step.file}:{step.line} EXECUTE ({step.reason})"
+    times = f", {step.times} times" if step.times > 1 else ""
+    return f"  {word:<11}{step.command}  {step.file}:{step.line} EXECUTE ({step.reason}{times})"
 
 
 def _end(plan: Plan, outcome: PlanOutcome) -> Iterator[str]:
     changed = sum(change.change is not Change.UNCHANGED for change in plan.changes)
     run = sum(step.would_run for step in plan.steps)
     yield f"{changed} destinations would change, {run} steps would run."
-    if outcome.exit_status:
+    if outcome.incomplete:
+        yield f"Incomplete: {outcome.incomplete}."
+    elif outcome.exit_status:
         yield f"post.sh ended with status {outcome.exit_status}: what stands below was not reached."
     elif not outcome.finished:
         yield "post.sh did not come to its end."

@@ -134,6 +134,39 @@ def test_a_container_that_has_a_boot_id_of_its_own_has_not_booted_since_the_appl
     assert [step["would_run"] for step in json.loads(seen["stdout"])["steps"]] == [False]
 
 
+WAITS = """touch /etc/plan
+until [ -e /etc/plan ]; do
+  sleep 0.1
+done
+touch /etc/below
+"""
+
+
+def test_a_loop_that_waits_for_a_step_is_ended_and_named_and_a_rehearsal_comes_to_its_end(tmp_path):
+    repository = site(tmp_path / "repo", WAITS)
+    seen = witness(repository, "--timeout", "1")
+    plan = json.loads(seen["stdout"])
+    assert (seen["status"], plan["finished"]) == (2, False), seen
+    assert plan["incomplete"].startswith(
+        "post.sh waits in line 3 for what a step would do that was not run: ended after"
+    )
+    assert [step["command"] for step in plan["steps"]] == ["touch /etc/plan"]
+    plan = json.loads(witness(repository, "--rehearse")["stdout"])
+    assert (plan["finished"], plan["incomplete"], plan["exit_status"]) == (True, "", 0)
+
+
+def test_a_plan_that_comes_to_no_end_is_not_taken_for_one_without_a_change(tmp_path):
+    seen = witness(site(tmp_path / "repo", "while :; do :; done"), "--timeout", "1")
+    plan = json.loads(seen["stdout"])
+    assert (seen["status"], plan["changes"], plan["steps"]) == (2, [], [])
+    assert "waits in line 2" in plan["incomplete"]
+
+
+def test_the_turns_of_a_loop_are_one_step(tmp_path):
+    seen = witness(site(tmp_path / "repo", "for n in 1 2 3; do touch /etc/$n; done"))
+    assert [(s["command"], s["times"]) for s in json.loads(seen["stdout"])["steps"]] == [("touch /etc/$n", 3)]
+
+
 def test_a_job_on_the_node_is_seen_though_nothing_of_it_is_inside(tmp_path):
     repository = site(tmp_path / "repo", "touch /etc/plan")
     pbs = tmp_path / "pbs_mom"  # a scheduler's daemon: the node is busy, whatever its jobs are

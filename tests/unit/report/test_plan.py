@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from nodeagent.model import Change, Difference, Notice, Phase, PlannedChange, PlannedStep, PlanOutcome, TreeChange
 from nodeagent.report.plan import Plan, as_json, as_text
 
@@ -54,6 +56,13 @@ def test_the_text_says_that_post_sh_did_not_come_to_its_end():
     assert "did not come to its end" in as_text(Plan(), broken, rehearsed=False)
 
 
+def test_the_text_says_where_post_sh_hung_and_how_often_a_step_would_run():
+    hung = PlanOutcome(revision="r", exit_status=143, finished=False, incomplete="post.sh waits in line 3")
+    text = as_text(plan(replace(RUNS, times=2)), hung, rehearsed=False)
+    assert "(due, 2 times)\n" in text
+    assert text.endswith("\nIncomplete: post.sh waits in line 3.")
+
+
 def test_json_has_the_documented_layout():
     shape = as_json(plan(CHANGED, RUNS), OUTCOME, diff=False, rehearsed=False)
     assert shape["schema"] == 1
@@ -64,6 +73,7 @@ def test_json_has_the_documented_layout():
     (step,) = shape["steps"]
     assert step == {
         "file": "post.sh", "line": 6, "phase": "EXECUTE", "command": "a b", "would_run": True, "reason": "due",
+        "times": 1,
     }  # fmt: skip
     assert "tree" not in shape
 
