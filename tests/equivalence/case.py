@@ -20,7 +20,8 @@ content with Python's backslash escapes, ``open`` for content whose last line ha
 directory.
 
 Other keys: ``shells: bash`` (only that one), ``shells: own`` (the first line is left as it is); ``args`` of post.sh;
-``differs: NAME PATH`` for a difference that is permitted; ``whole: REASON`` for a program that runs as one step.
+``differs: NAME PATH`` for a difference that is permitted; ``whole: REASON`` for a program that runs as one step;
+``once: REASON`` where a second apply would wait for ever for what a done step has done in the first.
 """
 
 import re
@@ -59,6 +60,7 @@ class Case:
     args: Sequence[str]
     differs: Sequence[tuple[str, str]]
     whole: str
+    once: str
     files: Mapping[bytes, File]
     expected: frozenset[tuple[str, int, str]]
     always: frozenset[tuple[str, int]]
@@ -107,6 +109,7 @@ def load(path: Path) -> Case:
         args=shlex.split(keys.get("args", "")),
         differs=_differs(keys.get("differs", "")),
         whole=keys.get("whole", ""),
+        once=keys.get("once", ""),
         files=files,
         expected=frozenset((file, line, phase.removesuffix("*")) for file, line, phase in expected),
         always=frozenset((file, line) for file, line, phase in expected if phase.endswith("*")),
@@ -127,7 +130,7 @@ def _head(text: str) -> tuple[str, dict[str, str]]:
     says: list[str] = []
     keys: dict[str, str] = {}
     for line in text.splitlines():
-        found = re.fullmatch(r"(row|shells|args|differs|whole): *(.*)", line)
+        found = re.fullmatch(r"(row|shells|args|differs|whole|once): *(.*)", line)
         if found:
             keys[found[1]] = found[2]
         elif line:
