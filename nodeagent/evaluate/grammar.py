@@ -6,7 +6,7 @@ tree-sitter-bash accepts some texts with a wrong tree and without an error; they
 * a redirection after a list, a pipeline or `!` belongs to its last command, not to the whole;
 * words after a redirection's target are arguments of the command;
 * assignments that end their line are no prefix of the command on the next line;
-* what follows a here-doc's operator on its line (``| tee x``, ``&& y``) hangs below the here-doc: opaque;
+* what follows a here-doc's operator on its line (``| tee x``, ``&& y``) hangs below the here-doc;
 * a reserved word in the place of a command's name: the whole text is not understood.
 """
 
@@ -14,6 +14,7 @@ import re
 from dataclasses import replace
 from typing import TypedDict
 
+from nodeagent.evaluate.binding import joined, on_last_command
 from nodeagent.evaluate.syntax import (
     AndOr,
     Block,
@@ -27,7 +28,16 @@ from nodeagent.evaluate.syntax import (
     Script,
     Word,
 )
-from nodeagent.evaluate.tree import Tree, comments, first_error, head_end, tail_below_heredoc, tree
+from nodeagent.evaluate.tree import (
+    Tree,
+    below_heredoc,
+    comments,
+    first_error,
+    head_end,
+    head_of_heredoc,
+    holds_heredoc,
+    tree,
+)
 
 _PLAIN = re.compile(rb"[\w./:=,+@%^-]+")
 # Where one of these is taken for a command's name, the tree is wrong.
@@ -102,7 +112,7 @@ class _Reader:
     def _node(self, node: Tree) -> Node:
         kind = node.type
         if kind == "command":
-            command = self._command(node, ())
+            command = self._command(node)
             if command.words and command.words[0].text == b"[":  # behind assignments it is none of its own kind
                 return Opaque(kind="test_command", start=command.start, end=command.end, line=command.line)
             return command
@@ -172,14 +182,15 @@ class _Reader:
         redirects = node.children_by_field_name("redirect")
         if body is None:
             return _opaque(node, "redirect", known=False)
-        if any(tail_below_heredoc(r) for r in redirects):
+        tails = [tail for redirect in redirects if (tail := below_heredoc(redirect)) is not None]
+        if tails and (len(tails) > 1 or body.type not in {"command", "list", "pipeline"} or holds_heredoc(tails[0][1])):
             return _opaque(node, "heredoc", known=False)
-        if body.type == "command":
-            return self._command(body, redirects, outer=node)
-        if body.type in {"list", "pipeline", "negated_command"}:
-            return self._last_redirected(self.node(body), redirects, node) or _opaque(node, "redirect", known=False)
         inner = self.node(body)
-        if isinstance(inner, Compound):
+        if body.type in {"command", "list", "pipeline", "negated_command"}:
+            first = on_last_command(inner, lambda command: self._with_redirects(command, redirects, node))
+            if first is not None:
+                return joined(first, tails[0][0], self.node(tails[0][1]), int(node.end_byte)) if tails else first
+        elif isinstance(inner, Compound):
             found: list[Redirect] = []
             extra = [word for redirect in redirects for word in self._redirect(redirect, found)]
             if not extra:
@@ -187,36 +198,7 @@ class _Reader:
                 return replace(inner, redirects=tuple(found), end=span["end"], whole_end=span["whole_end"])
         return _opaque(node, "redirect", known=isinstance(inner, Opaque) and inner.known)
 
-    def _last_redirected(self, inner: Node, redirects: list[Tree], outer: Tree) -> Node | None:
-        """A list or pipeline whose last command has the redirections; None where that is no simple command."""
-        match inner:
-            case Command():
-                return self._with_redirects(inner, redirects, outer)
-            case AndOr(operands=(*before, last)):
-                found = self._last_redirected(last, redirects, outer)
-                if found is None:
-                    return None
-                return AndOr(operands=(*before, found), start=inner.start, end=found.end, line=inner.line)
-            case Pipeline(parts=(*before, last)):
-                found = self._last_redirected(last, redirects, outer)
-                if found is None:
-                    return None
-                return Pipeline(parts=(*before, found), start=inner.start, end=found.end, line=inner.line)
-            case Compound(kind="negation", conditions=(Block(items=((last, _),)),)):
-                found = self._last_redirected(last, redirects, outer)
-                if found is None:
-                    return None
-                negated = (Block(items=((found, False),)),)
-                return replace(inner, conditions=negated, end=found.end, whole_end=found.whole_end)
-            case _:
-                return None
-
-    def _command(
-        self,
-        node: Tree,
-        redirects: "tuple[()] | list[Tree]",
-        outer: Tree | None = None,
-    ) -> Command:
+    def _command(self, node: Tree) -> Command:
         words: list[Word] = []
         found: list[Redirect] = []
         assigns = False
@@ -231,7 +213,7 @@ class _Reader:
                 words.append(self._word(child))
         if words and words[0].text.decode(errors="replace") in _RESERVED:
             raise _NotUnderstoodError(node.start_point[0] + 1)
-        command = Command(
+        return Command(
             words=tuple(words),
             redirects=tuple(found),
             assigns=assigns,
@@ -239,7 +221,6 @@ class _Reader:
             end=head_end(node),
             line=own[0].start_point[0] + 1,
         )
-        return self._with_redirects(command, list(redirects), outer or node) if redirects else command
 
     def _own_children(self, node: Tree) -> list[Tree]:
         """Without the assignments that stand on lines before: they are a statement of their own.
@@ -267,7 +248,7 @@ class _Reader:
             assigns=command.assigns,
             heredoc=any(n.type == "heredoc_redirect" for n in nodes),
             start=command.start,
-            end=head_end(outer),
+            end=next((head_of_heredoc(n) for n in nodes if below_heredoc(n) is not None), head_end(outer)),
             line=command.line,
             whole_end=int(outer.end_byte),
         )

@@ -56,7 +56,7 @@ class Meaning:
     def acts(self, node: Node) -> bool:
         """Does it run a program, natively understood or not, whose effect is on the node?"""
         if isinstance(node, Pipeline):
-            return not all(self.only_looks(part) for part in node.parts)
+            return self.texts.tee(node) is None and not all(self.only_looks(part) for part in node.parts)
         if not isinstance(node, Command) or not node.words or self.is_native(node):
             return False
         return node.name in self._known.runs or self.is_program(node)
@@ -128,7 +128,7 @@ class Meaning:
     def counts(self, condition: Block) -> bool:
         """Is the loop driven by its own input or counting? Else it waits for the world, and its body must run."""
         for node, _ in condition.items:
-            if isinstance(node, Command) and node.name in {"read", ":", "true", "[", "test"}:
+            if isinstance(node, Command) and node.name in {"read", "getopts", ":", "true", "[", "test"}:
                 continue
             if isinstance(node, Opaque) and node.kind in {"test_command", "arithmetic"}:
                 text = self.slice(node)

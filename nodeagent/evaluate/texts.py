@@ -97,7 +97,7 @@ class Texts:
     def _is_text(self, node: Node) -> bool:
         """Does it print for the next part of the pipeline, and is there nothing else to it?"""
         if isinstance(node, Command):
-            return node.name in TEXT_COMMANDS and not node.redirects
+            return node.name in TEXT_COMMANDS and not node.assigns and _only_reads(node.redirects)
         return isinstance(node, Compound) and self._only_prints(node)
 
     def _output_target(self, redirects: tuple[Redirect, ...]) -> Word | None:

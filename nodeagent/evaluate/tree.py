@@ -30,16 +30,21 @@ def comments(root: Tree) -> Iterator[tuple[int, int]]:
         stack.extend(node.children)
 
 
-def tail_below_heredoc(redirect: Tree) -> bool:
-    if redirect.type != "heredoc_redirect":
-        return False
-    return any(
-        c.type in {"pipeline", "list"}
-        or c.type in {"&&", "||", "|"}
-        or c.type.endswith("statement")
-        or c.type == "command"
-        for c in redirect.children
-    )
+def below_heredoc(redirect: Tree) -> tuple[str, Tree] | None:
+    """What follows a here-doc's operator on its line (``| tee x``, ``&& y``) and hangs below it: operator and node."""
+    for child in redirect.children:
+        if child.type == "pipeline":
+            return child.children[0].type, child.children[-1]
+        if child.type in {"&&", "||"} and child.next_sibling is not None:
+            return child.type, child.next_sibling
+    return None
+
+
+def head_of_heredoc(redirect: Tree) -> int:
+    """Where the part of a here-doc's line ends that belongs to its own command."""
+    own = [c for c in redirect.children if c.type not in {"heredoc_body", "heredoc_end", "pipeline", "&&", "||"}]
+    right = redirect.child_by_field_name("right")
+    return max(int(c.end_byte) for c in own if right is None or c.start_byte < right.start_byte)
 
 
 def head_end(node: Tree) -> int:

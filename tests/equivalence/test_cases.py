@@ -1,5 +1,7 @@
 """nodeagent leaves what the plain shell leaves, each line is done in the phase that the case says, and only once."""
 
+import os
+
 import pytest
 
 from tests.equivalence.case import cases
@@ -31,7 +33,7 @@ def test_a_program_leaves_what_the_plain_shell_leaves(case, shell, run):
         (file, line) for file, line, phase, change, _ in ours[1].steps if (phase, change) == ("EXECUTE", "executed")
     }
     assert again == case.always, "the second apply ran other steps than those that run each time"
-    appended = {path.encode() for _, _, phase, _, path in ours[0].steps if phase == "APPEND" and path}
+    appended = {os.fsencode(path) for _, _, phase, _, path in ours[0].steps if phase == "APPEND" and path}
     assert not appended & changed(ours[0].tree, ours[1].tree), "text was appended again"
 
 

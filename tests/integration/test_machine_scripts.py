@@ -70,7 +70,7 @@ def tried(path):
     if program.text == text:
         return path, "nothing to do", ""
     wrong = [] if program.text.count(b"\n") == text.count(b"\n") else ["another number of lines"]
-    if not program.statements:
+    if not program.statements and b"__na_dot " not in program.text:
         wrong.append("changed without a step")
     if without_verbs(program) != text:
         wrong.append("the original is not had back by taking the verbs out")

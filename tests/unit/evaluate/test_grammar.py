@@ -31,8 +31,26 @@ def test_a_here_doc_s_statement_ends_on_its_own_line():
     assert text[node.start : node.end] == "cat <<E >>f"
 
 
-def test_what_follows_a_here_doc_on_its_line_makes_it_opaque():
-    for text in ("cat <<E | tee x\nhi\nE\n", "cat >f <<E && foo\nhi\nE\n"):
+def test_what_follows_a_here_doc_on_its_line_is_bound_as_the_shell_binds_it():
+    shapes = {
+        "cat <<E | tee x | c\nhi\nE\n": "cat|tee|c",
+        "cat >f <<E && b || c\nhi\nE\n": "cat,b,c",
+        "cat <<E | tee x && b\nhi\nE\n": "cat|tee,b",
+        "a && cat <<E | tee x >y\nhi\nE\n": "a,cat|tee",
+        "a | cat <<E | b\nhi\nE\n": "a|cat|b",
+    }
+    for text, shape in shapes.items():
+        node = only(text)
+        operands = node.operands if isinstance(node, AndOr) else (node,)
+        parts = [o.parts if isinstance(o, Pipeline) else (o,) for o in operands]
+        assert ",".join("|".join(p.name for p in some) for some in parts) == shape
+        assert text[node.start : node.end] == text.split("\n")[0]
+        document = next(p for some in parts for p in some if p.name == "cat")
+        assert text[document.start : document.end] in {"cat <<E", "cat >f <<E"}
+
+
+def test_what_hangs_below_a_here_doc_otherwise_is_opaque():
+    for text in ("! cat <<E | tee x\nhi\nE\n", "while read a; do :; done <<E && b\nhi\nE\n"):
         node = only(text)
         assert isinstance(node, Opaque)
         assert not node.known
