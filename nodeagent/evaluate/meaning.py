@@ -1,5 +1,6 @@
 """What a statement is: a native verb, a step, or the shell's own business."""
 
+import re
 from dataclasses import dataclass
 
 from nodeagent.evaluate.functions import CopyFunction, Functions, Understood, gives_up, rsync_flags
@@ -20,6 +21,8 @@ from nodeagent.evaluate.syntax import (
 from nodeagent.evaluate.texts import Texts
 from nodeagent.evaluate.usage import mentions_status
 from nodeagent.evaluate.vocabulary import ACTING_BUILTINS, NEUTRAL, SHELL_WORDS, TEXT_COMMANDS
+
+_NAMES_A_JOB = re.compile(rb"\"?\$(?!\$)|%")  # $pid, not $$
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +52,10 @@ class Meaning:
         name = node.name
         if name in NEUTRAL:
             return prints_to_file(node.redirects)
+        if name in ACTING_BUILTINS:  # a job of the program's own, which always runs, always has its end too
+            return not (self._known.waited and any(_NAMES_A_JOB.match(word.text) for word in node.words[1:]))
         if name is not None:
-            return name in ACTING_BUILTINS or not (name in SHELL_WORDS or name in self._known.usage)
+            return not (name in SHELL_WORDS or name in self._known.usage)
         return not substitutes(node.words[0])
 
     def acts(self, node: Node) -> bool:

@@ -13,7 +13,7 @@ from nodeagent.evaluate.syntax import Block, Command, Node, Script, children
 
 _LAST = frozenset({"cp", "install", "ln", "mv", "patch", "rsync"})  # write to their last operand
 _EDITORS = frozenset({"perl", "sed"})  # ... to those behind the program
-_ALL = frozenset({"tee", "touch", "truncate"})  # ... to each
+_ALL = frozenset({"mkdir", "rmdir", "tee", "touch", "truncate"})  # ... to each
 _BELOW = frozenset({"chgrp", "chmod", "chown", "rm"})  # ... and to what is below
 _TEMPORARY = re.compile(rb"(?<!\w)(\w+)=[\"']?(?:\$\(|`)\s*mktemp\b")
 
