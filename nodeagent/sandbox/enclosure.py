@@ -1,5 +1,6 @@
 """Do a job inside: a process of one's own forks the first process of a sandbox, hears it, and sees what it left."""
 
+import contextlib
 import functools
 import os
 import selectors
@@ -10,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nodeagent.errors import PlanBrokenOff, SandboxUnavailable, by_code
-from nodeagent.model import Failure, Reporter
+from nodeagent.model import Failure, Reporter, StepOutput
 from nodeagent.sandbox import crowd, kernel, root
 from nodeagent.sandbox.kernel import Mount, Namespace
+from nodeagent.sandbox.log import Log
 from nodeagent.sandbox.root import Root
 from nodeagent.workers import worker
 from nodeagent.workers.stop import Stop
@@ -65,8 +67,10 @@ def run(
                 f"a plan cannot be made on this node: {error.filename or 'its sandbox'}: {error.strerror}: it needs "
                 "root, namespaces and overlayfs (modprobe overlay)"
             ) from error
+        log = _open_log(built)
         first = worker.start("sandbox", functools.partial(_inside, built, job), time_limit=time_limit)
-        _attend(first, reporter, stop)
+        with contextlib.closing(log):
+            _attend(first, log, reporter, stop)
     match first.outcome:
         case Failure() as failure:
             raise by_code(failure.code, failure.message)
@@ -96,11 +100,19 @@ def _inside(built: Root, job: Job, reporter: Reporter, stop: Stop) -> object:
     return job(reporter, stop)
 
 
-def _attend(first: Worker, reporter: Reporter, stop: Stop) -> None:
+def _open_log(built: Root) -> Log:
+    path = f"{built.path}/dev/log"
+    log = Log(path)
+    os.chmod(path, 0o666)
+    return log
+
+
+def _attend(first: Worker, log: Log, reporter: Reporter, stop: Stop) -> None:
     """Hear the first process to its end; end it when it is time, or when it has too many others."""
     crowded = False
     with selectors.DefaultSelector() as selector:
         selector.register(first, selectors.EVENT_READ)
+        selector.register(log, selectors.EVENT_READ)
         while not first.done:
             selector.select(_TICK)
             if stop.is_set() or crowded:
@@ -109,6 +121,8 @@ def _attend(first: Worker, reporter: Reporter, stop: Stop) -> None:
                 first.expire()
             for event in first.advance():
                 reporter.report(event)
+            for line in log.lines():
+                reporter.report(StepOutput(number=0, text=line))
             crowded |= crowd.count(first.pid) >= crowd.LIMIT
     if crowded:
         raise PlanBrokenOff(f"post.sh had {crowd.LIMIT} processes at once: ended; is something started without end?")

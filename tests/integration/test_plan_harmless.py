@@ -134,6 +134,15 @@ def test_a_container_that_has_a_boot_id_of_its_own_has_not_booted_since_the_appl
     assert [step["would_run"] for step in json.loads(seen["stdout"])["steps"]] == [False]
 
 
+def test_what_a_rehearsed_script_logs_is_told_and_reaches_no_log(tmp_path):
+    body = "sh -c 'logger -t scratch told && touch /etc/logged'"
+    seen = witness(site(tmp_path / "repo", body), "--rehearse")
+    assert [step["exit_status"] for step in json.loads(seen["stdout"])["steps"]] == [0]
+    assert "scratch: told\n" in seen["stderr"]
+    assert "/etc/logged" in seen["stdout"]
+    assert (seen["touched"], seen["connections"]) == ([], [])
+
+
 WAITS = """touch /etc/plan
 until [ -e /etc/plan ]; do
   sleep 0.1
