@@ -11,7 +11,7 @@ import stat
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from nodeagent.apply import atomic
+from nodeagent.apply import atomic, label
 from nodeagent.apply.as_left import put_back
 from nodeagent.apply.attributes import Attributes
 from nodeagent.apply.batch import Staged
@@ -91,7 +91,8 @@ class Placer:
             return self._done(path, wanted, Change.UPDATED)
         self.way.check(at, name, there)
         self.way.make(at, name, there, shown=shown)
-        atomic.place_link(at.fd, name, target, uid=final.uid, gid=final.gid, mtime_ns=self._mtime(source.stat))
+        with label.from_policy(path, stat.S_IFLNK):
+            atomic.place_link(at.fd, name, target, uid=final.uid, gid=final.gid, mtime_ns=self._mtime(source.stat))
         return self._done(path, wanted, Change.CREATED if there is None else Change.UPDATED)
 
     def node(self, at: Directory, name: str, source: Source, *, shown: str) -> None:
@@ -137,15 +138,16 @@ class Placer:
             final = self.attributes.final(wanted, self.destinations.left(path, wanted), None, same=False)
             if there is not None:
                 self.destinations.keep(path)
-            atomic.place_directory(
-                at.fd,
-                name,
-                mode=final.mode,
-                uid=final.uid,
-                gid=final.gid,
-                inherit=not self.options.perms,
-                replace=there is not None,
-            )
+            with label.from_policy(path, stat.S_IFDIR):
+                atomic.place_directory(
+                    at.fd,
+                    name,
+                    mode=final.mode,
+                    uid=final.uid,
+                    gid=final.gid,
+                    inherit=not self.options.perms,
+                    replace=there is not None,
+                )
             change = Change.CREATED if there is None else Change.UPDATED
         below = at.enter(name)
         if made:
@@ -179,7 +181,8 @@ class Placer:
             kind=stat.S_IFDIR, digest="", mode=0o777 & ~self.attributes.umask, uid=os.geteuid(), gid=at.new_gid
         )
         self._check_absent(at.child(name), at.lstat(name), wanted)
-        atomic.place_directory(at.fd, name, mode=wanted.mode, uid=wanted.uid, gid=wanted.gid, inherit=True)
+        with label.from_policy(at.child(name), stat.S_IFDIR):
+            atomic.place_directory(at.fd, name, mode=wanted.mode, uid=wanted.uid, gid=wanted.gid, inherit=True)
         self._done(at.child(name), wanted, Change.CREATED)
 
     def _check_absent(self, path: str, there: os.stat_result | None, wanted: Content) -> None:
@@ -244,7 +247,8 @@ class Placer:
         path = at.child(name)
         self.way.check(at, name, there)
         with contextlib.ExitStack() as on_error:
-            file = on_error.enter_context(atomic.AtomicFile(at.fd, name))
+            with label.from_policy(path, stat.S_IFREG):
+                file = on_error.enter_context(atomic.AtomicFile(at.fd, name))
             incoming.pour(file.fd)
             wanted = self._wanted(at, incoming.stat, incoming.digest)
             final = self.attributes.final(wanted, self.destinations.left(path, wanted), there, same=same)

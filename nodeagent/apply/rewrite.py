@@ -1,10 +1,12 @@
 """Giving a regular file new content as a redirection would: the same file to everybody, with its mode and owner."""
 
+import contextlib
 import errno
 import hashlib
 import os
 import stat
 
+from nodeagent.apply import label
 from nodeagent.apply.atomic import AtomicFile, write_all
 from nodeagent.apply.paths import Place, locate
 from nodeagent.model import Change, Content, Destinations
@@ -43,7 +45,9 @@ def read(place: Place, there: os.stat_result) -> bytes:
 
 def create(place: Place, data: bytes, final: Content) -> None:
     """Make a file that did not exist, or replace it, with mode and owner of ``final``."""
-    with AtomicFile(place.directory.fd, place.name) as file:
+    with contextlib.ExitStack() as made:
+        with label.from_policy(place.path, stat.S_IFREG):
+            file = made.enter_context(AtomicFile(place.directory.fd, place.name))
         file.write(data)
         file.commit(mode=final.mode, uid=final.uid, gid=final.gid)
 
