@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from nodeagent.evaluate import rsync_words
 from nodeagent.evaluate.syntax import (
+    AndOr,
     Command,
     Compound,
     Function,
@@ -182,6 +183,8 @@ def _run_function(body: list[Node] | None, *, own_logger: bool) -> RunFunction |
                 if any(background for _, background in block.items):
                     return None
                 stack.extend(item for item, _ in reversed(block.items))
+        elif isinstance(node, AndOr):
+            stack.extend(reversed(node.operands))
         elif not (isinstance(node, Opaque) and node.known):
             return None
     if len(programs) + len(piped) != 1 or not (loggers or piped):
