@@ -9,7 +9,7 @@ import pytest
 
 from nodeagent.errors import AnnotationInvalid, NotNow, PostScriptMissing
 from nodeagent.ledger import database
-from nodeagent.model import Change, Notice, Scope, StepLogged, StepOutput, Trigger
+from nodeagent.model import Change, Notice, Phase, Scope, StepLogged, StepOutput, Trigger
 from tests.integration.site import KILL, Site
 
 
@@ -85,12 +85,14 @@ def test_text_that_a_later_step_edits_is_put_back_in_a_full_evaluation_only(site
     assert site.ran() == ["value=2", "value=2"]
 
 
-def test_a_step_that_edits_a_text_starts_from_the_verb_s_own_in_every_full_evaluation(site):
+@pytest.mark.parametrize("edit", ["sed -i 's/$/x/' $D/a", "(cd $D; sed -i 's/$/x/' a)"], ids=["by name", "by another"])
+def test_a_step_that_edits_a_text_starts_from_the_verb_s_own_in_every_full_evaluation(site, edit):
     site.file("files/a", "value\n")
-    site.program("COPY files/a $D/a\nsed -i s/$/x/ $D/a")
+    site.program(f"COPY files/a $D/a\n{edit}")
     for wishes in ({}, {}, {"force": True}, {"force": True}):
-        site.apply(**wishes)
+        phases = {step.phase for step in site.apply(**wishes).steps}
         assert (site.root / "a").read_text() == "valuex\n"
+        assert Phase.COPY in phases, "the program is run whole"
 
 
 def test_copy_and_append_on_one_file_show_no_state_in_between(site):
@@ -115,6 +117,18 @@ def test_an_appended_text_that_changes_replaces_the_old_one(site):
     site.file("files/more", "two\n")
     site.apply()
     assert (site.root / "hosts").read_text() == "site\ntwo\nby hand\n"
+
+
+@pytest.mark.parametrize("operator", [">", ">>"])
+def test_a_text_that_may_not_be_placed_fails_its_statement(site, operator):
+    """Who may write to the directory could lead root's text anywhere."""
+    (site.root / "open").mkdir()
+    (site.root / "open").chmod(0o777)
+    (site.root / "open/link").symlink_to(site.root / "elsewhere")
+    site.program(f'echo text {operator}$D/open/link\necho "$?" >$D/status')
+    site.apply()
+    assert (site.root / "status").read_text() == "1\n"
+    assert not (site.root / "elsewhere").exists()
 
 
 def test_a_loop_appends_each_of_its_texts_once(site):

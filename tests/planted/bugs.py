@@ -8,11 +8,11 @@ _CASES = "tests/equivalence/test_cases.py"
 BUGS = (
     # --- between the shell and the agent ---
     Bug(
-        name="a native verb's status is lost",
+        name="the status of a native verb is lost",
         file="nodeagent/steps/native.py",
         old="return status or (1 if change.change is Change.FAILED else 0)",
-        new="return 0",
-        tests=f"{_CASES} -k append",
+        new="return status",
+        tests=_APPLY,
     ),
     Bug(
         name="COPY has succeeded whatever rsync's status would be",
