@@ -52,6 +52,7 @@ class Trigger(enum.StrEnum):
     IDLE = "Idle"  # steps were deferred, and no job runs on the node any more
     REQUEST = "Request"
     ADOPT = "Adopt"
+    LEDGER_DAMAGED = "LedgerDamaged"  # what was known of the node is lost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

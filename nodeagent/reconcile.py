@@ -32,6 +32,7 @@ from nodeagent.model import (
     PollOutcome,
     Reporter,
     Revision,
+    Trigger,
 )
 from nodeagent.situation import Wishes, of_withdrawn, situation
 from nodeagent.source import poll as source_poll
@@ -171,11 +172,7 @@ class _Cycle:
         if state is not None and undo.is_withdrawn(self._connection, self._source.id) and wishes == Wishes():
             return ApplyOutcome(mode=Mode.OBSERVING, attempted=state.attempted, applied="", ready=False)
         failure: Failure | None = None
-        revision = Revision(
-            ref=config.source.ref,
-            commit=state.commit if state else "",
-            tree=state.tree if state else "",
-        )
+        revision = self._enforced()
         if commit and commit != revision.commit:
             try:
                 with node.needs(config.source.checkout):
@@ -201,10 +198,26 @@ class _Cycle:
         self._drifts.keep_watch(left, settled=failure is None and done.finished)
         return self._outcome(done, look.found, failure)
 
+    def _enforced(self) -> Revision:
+        """What the node was given last; after a damage to the ledger, the checkout still knows it."""
+        config, state = self._config, self._source.state()
+        if state is None and self._source.is_rebuilt():
+            checkout = Checkout(config.source.checkout, config.paths.state)
+            effective = tree.of_items(checkout.items, config.ignore)
+            return Revision(ref=config.source.ref, commit=checkout.commit, tree=effective)
+        return Revision(ref=config.source.ref, commit=state.commit if state else "", tree=state.tree if state else "")
+
     def _decide(self, revision: Revision, drifted: int, wishes: Wishes) -> policy.Due | policy.NotDue:
         state = self._source.state()
         idle = state is not None and state.deferred and not self._busy()
-        now = situation(self._source, revision, drifted=drifted, wishes=wishes, first_start=self._config.first_start)
+        now = situation(
+            self._source,
+            revision,
+            drifted=drifted,
+            wishes=wishes,
+            first_start=self._config.first_start,
+            damaged=self._source.is_rebuilt(),
+        )
         return policy.evaluation(replace(now, idle=idle))
 
     def _install(self, commit: str, *, descendant: bool) -> Revision:
@@ -215,7 +228,7 @@ class _Cycle:
         checkout = Checkout(config.source.checkout, config.paths.state)
         if checkout.commit != commit or not checkout.intact(checkout.tree):
             have = checkout.have()
-            ancestor = checkout.commit if descendant and self._source.state() else ""
+            ancestor = checkout.commit if descendant and (self._source.state() or self._source.is_rebuilt()) else ""
 
             def send(out: BinaryIO) -> None:
                 confine(config.source.user)
@@ -265,6 +278,7 @@ class _Cycle:
             reporter=self._reporter,
             stop=self._stop,
         )
+        self._source.end_rebuilding()
         Checkout(config.source.checkout, config.paths.state).settle()
         return done
 
@@ -289,7 +303,8 @@ class _Cycle:
         )
 
 
-_FRESH = frozenset({"Boot", "Force", "Adopt"})  # triggers that start from the tree as it was committed
+# What starts from the tree as it was committed.
+_FRESH = frozenset({Trigger.BOOT, Trigger.FORCE, Trigger.ADOPT, Trigger.LEDGER_DAMAGED})
 
 
 @contextlib.contextmanager

@@ -28,7 +28,13 @@ class Wishes:
 
 
 def situation(
-    source: Source, revision: Revision, *, drifted: int, wishes: Wishes, first_start: FirstStart
+    source: Source,
+    revision: Revision,
+    *,
+    drifted: int,
+    wishes: Wishes,
+    first_start: FirstStart,
+    damaged: bool = False,
 ) -> policy.Situation:
     """What the policy is to know; ``drifted`` is the number of destinations that are to be repaired."""
     state = source.state()
@@ -49,6 +55,7 @@ def situation(
         uptime=node.uptime(),
         drifted=drifted,
         retries=state is not None and state.retries,
+        damaged=damaged,
         first_start=first_start,
         requested=wishes.requested,
         force=wishes.force,

@@ -30,7 +30,7 @@ class Situation:
     """``uptime`` in seconds. ``tree`` leaves out the paths whose change is no new tree; ``commit`` does not.
 
     ``retries``: a step that failed may be tried again by its own annotation. ``idle``: steps were deferred, and no job
-    runs here any more.
+    runs here any more. ``damaged``: the ledger was, and knows of no evaluation since: the node was managed before.
     """
 
     past: Past | None
@@ -41,6 +41,7 @@ class Situation:
     drifted: int
     retries: bool = False
     idle: bool = False
+    damaged: bool = False
     first_start: FirstStart = "auto"
     requested: bool = False  # by ``nodeagent apply``
     force: bool = False
@@ -92,9 +93,13 @@ def evaluation(now: Situation) -> Due | NotDue:  # noqa: PLR0911 - a table of ca
 
 
 def _first(now: Situation) -> Due | NotDue:
+    booting = now.uptime < BOOT_WINDOW
+    if now.damaged:  # no first start, whatever is asked for; but a boot is one
+        if booting:
+            return Due(scope=Scope.FULL, trigger=Trigger.BOOT)
+        return Due(scope=Scope.ADOPT, trigger=Trigger.LEDGER_DAMAGED)
     if now.requested or now.retry:
         return Due(scope=Scope.FULL, trigger=Trigger.REQUEST)
-    booting = now.uptime < BOOT_WINDOW
     if now.first_start == "apply" or (now.first_start == "auto" and booting):
         return Due(scope=Scope.FULL, trigger=Trigger.BOOT)
     return NotDue.OBSERVE

@@ -1,7 +1,8 @@
 """The ledger's file: one SQLite database that one process opens at a time.
 
 A damaged or missing ledger never stops the agent: what is unreadable is moved aside, and a new one is filled by
-adoption, as the native verbs compare what stands on the node with what they want.
+adoption, as the native verbs compare what stands on the node with what they want. One that a later version has written
+is in order, and is not touched.
 """
 
 import contextlib
@@ -31,6 +32,7 @@ _REFUSED = frozenset(
         sqlite3.SQLITE_READONLY,
     }
 )
+_ASIDE = ".damaged-"  # and the time
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
@@ -46,6 +48,7 @@ def opened(directory: Path, *, wait: bool, warn: Callable[[str], None]) -> Itera
     Raises:
         NotNow: another process holds the ledger.
         NodeUnusable: it cannot be read or written; also while it is open.
+        LedgerUnavailable: a later version of nodeagent has written it.
     """
     path = directory / "ledger.db"
     with needs(directory):
@@ -134,7 +137,7 @@ def _connect(path: Path, warn: Callable[[str], None]) -> sqlite3.Connection:
 
 
 def _move_aside(path: Path, error: sqlite3.Error | str, warn: Callable[[str], None]) -> None:
-    aside = path.with_name(f"{path.name}.damaged-{int(time.time())}")
+    aside = path.with_name(f"{path.name}{_ASIDE}{int(time.time())}")
     path.rename(aside)
     for leftover in ("-wal", "-shm"):
         path.with_name(path.name + leftover).unlink(missing_ok=True)
@@ -151,9 +154,14 @@ def _open(path: Path) -> sqlite3.Connection:
         if version == 0:
             os.chmod(path, 0o600)
         if version > SCHEMA_VERSION:
-            raise sqlite3.DatabaseError(f"schema {version} is not known to this version of nodeagent")
+            raise LedgerUnavailable(
+                f"{path}: a later version of nodeagent has written it (schema {version}, known is {SCHEMA_VERSION}): "
+                "install that version again, or move the file away and begin with `nodeagent adopt`"
+            )
         for number, step in enumerate(STEPS[version:], version + 1):
             connection.executescript(f"BEGIN; {step} PRAGMA user_version = {number}; COMMIT;")
+        if version == 0 and any(path.parent.glob(f"{path.name}{_ASIDE}*")):
+            connection.execute("INSERT INTO rebuilt VALUES (?)", (time.time(),))
         if cut_short and connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             raise sqlite3.DatabaseError("its check failed")
     except BaseException:

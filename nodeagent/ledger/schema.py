@@ -175,4 +175,10 @@ CREATE TABLE reported (                    -- drift that is only told
 ) WITHOUT ROWID;
 """
 
-STEPS = (_FIRST, _ORIGINS, _DUE, _UNDO, _PRUNE, _DRIFT)
+_REBUILT = """
+CREATE TABLE rebuilt (                     -- a row: the ledger before this one was damaged
+    since REAL NOT NULL
+);
+"""
+
+STEPS = (_FIRST, _ORIGINS, _DUE, _UNDO, _PRUNE, _DRIFT, _REBUILT)

@@ -80,6 +80,13 @@ class Source:
             retries=bool(row[11]),
         )
 
+    def is_rebuilt(self) -> bool:
+        """Whether the ledger was begun anew after a damage, and no evaluation of the configured source ended since."""
+        return bool(self._connection.execute("SELECT EXISTS (SELECT 1 FROM rebuilt)").fetchone()[0])
+
+    def end_rebuilding(self) -> None:
+        self._connection.execute("DELETE FROM rebuilt")
+
     def was_cut_short(self) -> bool:
         """Whether the agent died in the last evaluation of this source."""
         row = self._connection.execute(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sqlite3  # noqa: TID251 - to make a ledger of another version
 import threading
 
 import pytest
@@ -174,6 +175,55 @@ def test_a_node_in_use_is_only_observed_until_it_is_adopted(follower, monkeypatc
     assert adopted.evaluation.counts == {Change.CREATED: 1, Change.SKIPPED: 1}
     assert [p.name for p in follower.root.iterdir()] == ["motd"]
     assert follower.cycle(force=False).evaluation is None
+
+
+@pytest.mark.parametrize("away", [False, True], ids=["server up", "server away"])
+def test_after_a_damage_to_the_ledger_a_node_in_use_is_adopted_by_itself(follower, monkeypatch, away):
+    follower.settings["first_start"] = "auto"
+    monkeypatch.setattr(node, "uptime", lambda: 60.0)
+    body = "COPY files/motd $D/motd\necho line >>$D/hosts\nsh -c 'echo ran >>$0' $D/ran"
+    commit = follower.push(body, **{"files/motd": "hello\n"})
+    follower.cycle()
+    monkeypatch.setattr(node, "uptime", lambda: 1e6)
+    (follower.site.config().paths.state / "ledger.db").write_bytes(b"nonsense" * 1000)
+    (follower.root / "motd").write_text("drift\n")
+    outcome = follower.apply("") if away else follower.cycle()
+    assert (outcome.failure, outcome.applied, outcome.ready) == (None, f"main@sha1:{commit}", True)
+    assert (outcome.evaluation.scope, outcome.evaluation.trigger) == (Scope.ADOPT, Trigger.LEDGER_DAMAGED)
+    assert any(isinstance(event, Notice) and "the ledger is damaged" in event.text for event in follower.events)
+    assert (follower.root / "motd").read_text() == "hello\n"
+    assert (follower.root / "hosts").read_text() == "line\n"
+    assert (follower.root / "ran").read_text() == "ran\n"
+    assert follower.cycle().evaluation is None
+    follower.push(body, **{"files/motd": "news\n"})
+    assert follower.cycle().evaluation.scope is Scope.FULL
+    assert (follower.root / "ran").read_text() == "ran\nran\n"
+
+
+def test_after_a_damage_to_the_ledger_an_older_branch_is_still_refused(follower):
+    old = follower.push("true")
+    follower.cycle()
+    newer = follower.push("COPY files/motd $D/motd", **{"files/motd": "hello\n"})
+    follower.cycle()
+    (follower.site.config().paths.state / "ledger.db").write_bytes(b"nonsense" * 1000)
+    (follower.root / "motd").unlink()
+    outcome = follower.apply(old)
+    assert outcome.failure.code == "NonFastForward"
+    assert outcome.applied == f"main@sha1:{newer}"
+    assert (follower.root / "motd").read_text() == "hello\n"
+
+
+def test_a_ledger_of_a_later_version_stops_everything_and_says_so(follower):
+    follower.push("COPY files/motd $D/motd", **{"files/motd": "hello\n"})
+    follower.cycle()
+    ledger = sqlite3.connect(follower.site.config().paths.state / "ledger.db")
+    ledger.execute("PRAGMA user_version = 99")
+    ledger.close()
+    (follower.root / "motd").unlink()
+    failure = follower.cycle().failure
+    assert (failure.code, failure.transient) == ("LedgerUnavailable", False)
+    assert "later version of nodeagent" in failure.message
+    assert not (follower.root / "motd").exists()
 
 
 def test_what_an_abort_left_undone_is_named(follower):

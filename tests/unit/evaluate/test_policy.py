@@ -6,6 +6,7 @@ from nodeagent.evaluate.policy import Due, NotDue, Past, Situation, evaluation
 from nodeagent.model import Scope, Trigger
 
 PAST = Past(tree="t1", commit="c1", boot="b1", finished=True)
+ADOPTED = Due(scope=Scope.ADOPT, trigger=Trigger.LEDGER_DAMAGED)
 
 
 def situation(**changes):
@@ -52,6 +53,12 @@ def repair(trigger):
         ({"past": None, "uptime": 901, "first_start": "apply"}, full(Trigger.BOOT)),
         ({"past": None, "uptime": 60, "first_start": "observe"}, NotDue.OBSERVE),
         ({"past": None, "requested": True}, full(Trigger.REQUEST)),
+        ({"past": None, "damaged": True}, ADOPTED),
+        ({"past": None, "damaged": True, "requested": True}, ADOPTED),
+        ({"past": None, "damaged": True, "first_start": "observe"}, ADOPTED),
+        ({"past": None, "damaged": True, "uptime": 60}, full(Trigger.BOOT)),
+        ({"past": None, "damaged": True, "force": True}, full(Trigger.FORCE)),
+        ({"damaged": True}, NotDue.NOTHING),
     ],
 )
 def test_the_strongest_reason_decides_which_evaluation_is_due(changes, expected):

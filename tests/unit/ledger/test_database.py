@@ -1,10 +1,13 @@
+import errno
+import fcntl
 import os
 import signal
 import sqlite3  # noqa: TID251 - to make a ledger of another version
+import struct
 
 import pytest
 
-from nodeagent.errors import NodeUnusable, NotNow
+from nodeagent.errors import LedgerUnavailable, NodeUnusable, NotNow
 from nodeagent.ledger import database, origin
 from nodeagent.ledger.schema import STEPS
 from nodeagent.ledger.sources import Renewal, Source
@@ -76,13 +79,87 @@ def test_a_damaged_ledger_is_moved_aside_with_a_warning(tmp_path, warnings, cont
     assert aside.read_bytes() == content
 
 
-def test_a_ledger_of_a_newer_version_is_moved_aside_not_misread(tmp_path, warnings):
+def test_a_ledger_of_a_later_version_is_refused_and_stays_where_it_is(tmp_path, warnings):
     connection = sqlite3.connect(tmp_path / "ledger.db")
     connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with database.opened(tmp_path, wait=False, warn=warnings.append):
-        pass
-    assert "schema 99" in warnings[0]
+    for _ in range(2):
+        with (
+            pytest.raises(
+                LedgerUnavailable, match=r"later version of nodeagent has written it \(schema 99, .*: install"
+            ),
+            database.opened(tmp_path, wait=False, warn=warnings.append),
+        ):
+            pass
+    assert warnings == []
+    assert [path.name for path in tmp_path.glob("*damaged*")] == []
+
+
+def test_a_ledger_is_rebuilt_after_a_damage_until_an_evaluation_has_ended(tmp_path):
+    def is_rebuilt(*, end=False):
+        with database.opened(tmp_path, wait=False, warn=lambda _: None) as connection:
+            source = Source(connection, "x")
+            if end:
+                source.end_rebuilding()
+            return source.is_rebuilt()
+
+    assert not is_rebuilt()
+    (tmp_path / "ledger.db").write_bytes(b"nonsense" * 1000)
+    assert is_rebuilt()
+    assert is_rebuilt()
+    assert not is_rebuilt(end=True)
+    assert not is_rebuilt()
+
+
+def test_a_ledger_that_is_gone_is_a_beginning(tmp_path):
+    for _ in range(2):
+        with database.opened(tmp_path, wait=False, warn=print) as connection:
+            assert not Source(connection, "x").is_rebuilt()
+        (tmp_path / "ledger.db").unlink()
+
+
+def test_a_ledger_whose_log_was_deleted_is_in_order_and_older(tmp_path, warnings):
+    def write_and_die():
+        with database.opened(tmp_path, wait=False, warn=print) as connection:
+            connection.executemany(FILL, [(b"/x", n, b"y" * 900) for n in range(3000)])
+            os._exit(0)  # as if killed: the log stays
+
+    in_child(write_and_die)
+    (tmp_path / "ledger.db-wal").unlink()
+    with database.opened(tmp_path, wait=False, warn=warnings.append) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert warnings == []
+
+
+def set_immutable(path, on):
+    """Do what chattr does; returns whether the filesystem knows it."""
+    get, put, immutable = 0x80086601, 0x40086602, 0x10  # <linux/fs.h>
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        flags = struct.unpack("@l", fcntl.ioctl(fd, get, bytes(8)))[0]
+        fcntl.ioctl(fd, put, struct.pack("@l", flags | immutable if on else flags & ~immutable))
+    except OSError as error:
+        if error.errno not in {errno.ENOTTY, errno.EOPNOTSUPP, errno.EPERM}:
+            raise
+        return False
+    finally:
+        os.close(fd)
+    return True
+
+
+def test_a_ledger_that_nobody_may_change_is_named(tmp_path):
+    def write():
+        with database.opened(tmp_path, wait=False, warn=print) as connection:
+            connection.execute(FILL, (b"/x", 0, b"y"))
+
+    write()
+    if not set_immutable(tmp_path / "ledger.db", True):
+        pytest.skip("this filesystem knows no immutable files")
+    try:
+        with pytest.raises(NodeUnusable, match=r"ledger\.db: .*: see to its filesystem"):
+            write()
+    finally:
+        set_immutable(tmp_path / "ledger.db", False)
 
 
 REVISION = Revision(ref="main", commit="c1", tree="t1")
