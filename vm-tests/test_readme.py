@@ -38,6 +38,7 @@ def test_configure_and_look(node: Node, server: GitServer, agent: Agent) -> None
     assert "nodeagent.service" in told
     assert "Running scratch /var/scratch..." in told
     assert "Ready" in told
+    assert typed(node, "README.md", "plan").count("0 destinations would change (9 unchanged), 0 steps would run") == 2
 
 
 def test_apply_a_directory(node: Node) -> None:

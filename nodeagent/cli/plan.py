@@ -27,8 +27,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     plan = subparsers.add_parser(
         "plan",
         help="show what apply would do, and change nothing",
-        description="Evaluate post.sh in a sandbox over this node, and show what apply would change and run. "
-        "Exit code: 0 nothing, 2 something, 1 error, 75 not now.",
+        description="Evaluate post.sh in a sandbox over this node, and show what apply would change and run: of the "
+        "newest commit of the configured repository, of --ref, or of the directory --repo. Nothing on the node is "
+        "changed. Steps are only listed, with the reason why each would run or not; --rehearse runs them in the "
+        "sandbox.",
+        epilog="Exit code: 0 nothing would be done, 2 something would be done or the plan is incomplete, 1 error, "
+        "75 another nodeagent is at work. What looks like a secret is not shown by --diff. Not everything is in the "
+        "sandbox as on the node: docs/spec.md, Seeing before doing.",
     )
     plan.add_argument("--config", type=Path, default=DEFAULT_FILE, metavar="FILE", help=f"default: {DEFAULT_FILE}")
     plan.add_argument("--repo", type=Path, metavar="DIR", help="a tree as it stands; needs no configuration and no git")
@@ -52,8 +57,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _seconds(text: str) -> float:
-    if not 0 < (seconds := float(text)) < float("inf"):
-        raise ValueError(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}: a number of seconds above 0 is needed")
     return seconds
 
 

@@ -84,40 +84,51 @@ def _step_as_json(step: PlannedStep, *, rehearsed: bool) -> dict[str, Any]:
 
 
 def as_text(plan: Plan, outcome: PlanOutcome, *, rehearsed: bool) -> str:
-    """One line for each destination, step and path; a diff below its destination."""
-    lines = [f"{outcome.revision or 'nothing'}: what an apply would do"]
-    for change in plan.changes:
-        lines += _change_lines(change)
-    lines += [_step_line(step, rehearsed=rehearsed) for step in plan.steps]
+    """One line for each destination that would change, each step, and each path of a rehearsed tree, in columns; a diff
+    below its destination."""
+    lines = [f"{outcome.revision or 'No revision'}: what an apply would do"]
+    changes = [change for change in plan.changes if change.change is not Change.UNCHANGED]
+    entries: list[PlannedChange | PlannedStep] = [*changes, *plan.steps]
+    width = max((len(_place(entry)) for entry in entries), default=0)
+    for change in changes:
+        lines += _change_lines(change, width)
+    lines += [_step_line(step, width, rehearsed=rehearsed) for step in plan.steps]
     if rehearsed:
         lines.append("The tree after the rehearsal:" if plan.tree else "The tree after the rehearsal is the same.")
         lines += [f"  {c.difference:<11}{c.path}{f' ({c.detail})' if c.detail else ''}" for c in plan.tree]
-    lines += _end(plan, outcome)
+    lines += _end(plan, outcome, rehearsed=rehearsed)
     return "\n".join(lines).translate(_CONTROL)
 
 
-def _change_lines(change: PlannedChange) -> Iterator[str]:
+def _place(entry: PlannedChange | PlannedStep) -> str:
+    return f"{entry.file}:{entry.line}"
+
+
+def _change_lines(change: PlannedChange, width: int) -> Iterator[str]:
     notes = [note for note in (change.reason, change.detail) if note]
     more = f" ({'; '.join(notes)})" if notes else ""
-    yield f"  {change.change:<11}{change.path}  {change.file}:{change.line} {change.phase}{more}"
+    yield f"  {change.change:<11}{_place(change):<{width}}  {change.phase:<9}{change.path}{more}"
     for line in change.diff.splitlines():
         yield f"    {line}"
     if change.hidden:
         yield f"    not shown: {change.hidden}"
 
 
-def _step_line(step: PlannedStep, *, rehearsed: bool) -> str:
+def _step_line(step: PlannedStep, width: int, *, rehearsed: bool) -> str:
     word = "would run" if step.would_run else "would not"
     if rehearsed and step.would_run:
         word = "ran" if step.exit_status == 0 else "failed"
     times = f", {step.times} times" if step.times > 1 else ""
-    return f"  {word:<11}{step.command}  {step.file}:{step.line} EXECUTE ({step.reason}{times})"
+    return f"  {word:<11}{_place(step):<{width}}  {Phase.EXECUTE:<9}{step.command} ({step.reason}{times})"
 
 
-def _end(plan: Plan, outcome: PlanOutcome) -> Iterator[str]:
+def _end(plan: Plan, outcome: PlanOutcome, *, rehearsed: bool) -> Iterator[str]:
     changed = sum(change.change is not Change.UNCHANGED for change in plan.changes)
     run = sum(step.would_run for step in plan.steps)
-    yield f"{changed} destinations would change, {run} steps would run."
+    failed = sum(step.would_run and step.exit_status != 0 for step in plan.steps) if rehearsed else 0
+    destinations = f"{_counted(changed, 'destination')} would change ({len(plan.changes) - changed} unchanged)"
+    steps = f"{_counted(run, 'step')} would run ({f'{failed} failed, ' if failed else ''}{len(plan.steps) - run} not)"
+    yield f"{destinations}, {steps}."
     if outcome.incomplete:
         yield f"Incomplete: {outcome.incomplete}."
     elif outcome.exit_status:
@@ -126,3 +137,7 @@ def _end(plan: Plan, outcome: PlanOutcome) -> Iterator[str]:
         yield "post.sh did not come to its end."
     for limit in outcome.limits:
         yield f"Note: {limit}."
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

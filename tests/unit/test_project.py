@@ -31,6 +31,7 @@ RUN_BY = {
     ("README.md", "install"): "testbed/image.py",
     ("README.md", "configure"): "vm-tests/test_readme.py",
     ("README.md", "look"): "vm-tests/test_readme.py",
+    ("README.md", "plan"): "vm-tests/test_readme.py",
     ("README.md", "apply"): "vm-tests/test_readme.py",
     ("HACKING.md", "targets"): "tests/unit/test_project.py",
     ("HACKING.md", "bench"): "tests/integration/test_bench.py",

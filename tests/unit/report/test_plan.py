@@ -35,18 +35,22 @@ def test_a_plan_is_empty_when_nothing_would_change_and_nothing_would_run():
 
 def test_the_text_has_a_line_for_everything_and_no_control_character():
     text = as_text(plan(CHANGED, HIDDEN, SAME, RUNS, SKIPPED, NEW), OUTCOME, rehearsed=False)
-    assert "  updated    /etc/a  post.sh:3 COPY (mode 0644 to 0600)\n" in text
+    assert "  updated    post.sh:3  COPY     /etc/a (mode 0644 to 0600)\n" in text
     assert "    +new?[2J\n" in text
+    assert "/etc/b" not in text  # it is only counted
     assert "    not shown: it looks like a secret\n" in text
-    assert "  would run  a b  post.sh:6 EXECUTE (due)\n" in text
-    assert "  would not  c  post.sh:7 EXECUTE (done)\n" in text
-    assert text.endswith("2 destinations would change, 1 steps would run.\nNote: no network inside.")
+    assert "  would run  post.sh:6  EXECUTE  a b (due)\n" in text
+    assert "  would not  post.sh:7  EXECUTE  c (done)\n" in text
+    assert text.endswith(
+        "2 destinations would change (1 unchanged), 1 step would run (1 not).\nNote: no network inside."
+    )
 
 
 def test_the_text_of_a_rehearsal_says_how_steps_ended_and_what_became_of_the_tree():
     text = as_text(plan(RUNS, NEW), OUTCOME, rehearsed=True)
-    assert "  failed     a b  post.sh:6 EXECUTE (due)\n" in text
+    assert "  failed     post.sh:6  EXECUTE  a b (due)\n" in text
     assert "  new        /x (file, mode 0644)\n" in text
+    assert "1 step would run (1 failed, 0 not)." in text
 
 
 def test_the_text_says_that_post_sh_did_not_come_to_its_end():
