@@ -16,6 +16,7 @@ class Phase(enum.StrEnum):
     COPY = "COPY"
     APPEND = "APPEND"
     WRITE = "WRITE"
+    MERGE = "MERGE"
     EXECUTE = "EXECUTE"
 
 
@@ -150,7 +151,7 @@ class FileChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One step as it came out. ``path`` for COPY, APPEND, WRITE; ``command`` for EXECUTE."""
+    """One step as it came out. ``path`` for COPY, APPEND, WRITE, MERGE; ``command`` for EXECUTE."""
 
     file: str
     line: int
@@ -514,6 +515,20 @@ class Block:
     adopted: bool
 
 
+MERGED = "merge:"
+"""Stands before the digest in a :class:`Content` that a MERGE wants: it is of the entries, not of a whole file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A line that a MERGE put into a user database. ``former``: what stood under its name before, perhaps several
+    lines; None: nothing did."""
+
+    statement: str  # Statement.key
+    text: bytes = field(repr=False)  # of shadow it has a password's hash
+    former: bytes | None = field(repr=False)
+
+
 class Destinations(Protocol):
     """The ledger as the native verbs see it, for the evaluation under way. Paths are absolute and resolved."""
 
@@ -536,7 +551,7 @@ class Destinations(Protocol):
         """Where the bytes of a file that was left so are kept; None: it was too large."""
 
     def only_appended(self, path: str) -> bool:
-        """All verbs on the destination were APPENDs: the rest of it is somebody else's."""
+        """All verbs on the destination were APPENDs or MERGEs: the rest of it is somebody else's."""
 
     def placed(self, path: str, phase: Phase, wanted: Content, change: Change) -> None:
         """The verb has seen to the destination: remember it, its place in the chain, and what it wanted."""
@@ -549,3 +564,9 @@ class Destinations(Protocol):
 
     def appended(self, path: str, blocks: Sequence[Block]) -> None:
         """Remember these as the destination's blocks."""
+
+    def entries(self, path: str) -> Sequence[Entry]:
+        """The entries that MERGEs put into the destination, earlier and in this evaluation so far."""
+
+    def merged(self, path: str, entries: Sequence[Entry]) -> None:
+        """Remember these as the destination's entries."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nodeagent.apply import takeback
+from nodeagent.apply import merge, takeback
 from nodeagent.ledger import origin, undo
 from nodeagent.ledger.database import Connection
 from nodeagent.ledger.origin import Known
@@ -83,5 +83,7 @@ def _take_out(known: Known) -> str:
     assert known.placed is not None
     own = {n for n, one in enumerate(known.blocks) if not one.block.adopted}
     blocks = [one.block for one in known.blocks]
-    edited = takeback.take_out(known.path, blocks, own, may_remove=known.placed.created)
-    return f"{Deed.TAKE_OUT.value}, but for {len(edited)} that do not stand there as appended" if edited else ""
+    left = len(merge.take_out(known.path, known.entries)) if known.entries else 0
+    if own:
+        left += len(takeback.take_out(known.path, blocks, own, may_remove=known.placed.created))
+    return f"{Deed.TAKE_OUT.value}, but for {left} that do not stand there as added" if left else ""

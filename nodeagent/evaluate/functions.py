@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from nodeagent.evaluate import rsync_words
+from nodeagent.evaluate import merge_function, rsync_words
 from nodeagent.evaluate.syntax import (
     AndOr,
     Command,
@@ -22,6 +22,7 @@ from nodeagent.evaluate.syntax import (
     functions_in,
 )
 from nodeagent.evaluate.usage import Dots, Usage, follow
+from nodeagent.model import Phase
 
 Understood = Callable[[Sequence[str]], bool]
 """Is this list of rsync's flags one whose meaning the agent knows exactly?"""
@@ -32,7 +33,8 @@ _MKDIR_PARENT = re.compile(rb'mkdir\s+-p\s+(?:--\s+)?"?(?:\$\(|`)\s*dirname\s+(?
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CopyFunction:
-    """A function that is ``rsync FLAGS "$1" "$2"``, with or without ``mkdir -p "$(dirname "$2")"`` before it.
+    """A function that is ``rsync FLAGS "$1" "$2"``, with or without ``mkdir -p "$(dirname "$2")"`` before it; or that
+    merges ``$1`` into ``$2`` (:mod:`nodeagent.evaluate.merge_function`), then ``phase`` is MERGE.
 
     ``operands``: how many of its arguments rsync gets, from the first; None for all (``"$@"``).
     """
@@ -42,6 +44,7 @@ class CopyFunction:
     name: str
     file: str  # where it is defined
     operands: int | None = 2
+    phase: Phase = Phase.COPY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +94,8 @@ def functions(files: Mapping[str, Script], understood: Understood, dots: Dots = 
             copy = None
             if _COPY_PROGRAMS.isdisjoint(defined):
                 copy = _copy_function(name, home[name], files[home[name]], body, understood)
+            if copy is None and merge_function.PROGRAMS.isdisjoint(defined):
+                copy = _merge_function(name, home[name], files[home[name]], body)
             run = _run_function(body, own_logger="logger" in defined)
             if copy is not None:
                 copies[name] = copy
@@ -148,6 +153,12 @@ def _copy_function(
         file=file,
         operands=None if takes_all else len(operands),
     )
+
+
+def _merge_function(name: str, file: str, script: Script, body: list[Node] | None) -> CopyFunction | None:
+    if not body or len(body) != 1 or not merge_function.is_merge(script.slice(body[0])):
+        return None
+    return CopyFunction(flags=(), makes_parent=False, name=name, file=file, phase=Phase.MERGE)
 
 
 def rsync_flags(command: Command) -> tuple[str, ...] | None:

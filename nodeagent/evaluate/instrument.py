@@ -307,7 +307,7 @@ class _Writer:
         self._insert(node.end, b"; }")
 
     def _copy(self, node: Command, call: CopyCall) -> None:
-        number = self._statement(node, Phase.COPY)
+        number = self._statement(node, Phase.COPY if call.function is None else call.function.phase)
         self._statements.copies[number] = call
         to = plain(node.words[-1].text).rstrip(b"/")
         if share((to, to + b"/"), self._shared):

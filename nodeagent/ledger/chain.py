@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from nodeagent.ledger.destinations import Row
 from nodeagent.model import Content, Phase, Stat, Statement
 
+ADDING = frozenset({Phase.APPEND, Phase.MERGE})
+"""What these want is not what the whole file comes to be."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Past:
@@ -28,7 +31,7 @@ class Placed:
     edited: bool = False  # by a step between two verbs
     as_left: bool = False  # what the last evaluation left was put back, with what a later step had made of it
     stat: Stat | None = None
-    digest: str = ""  # of what an APPEND has changed
+    digest: str = ""  # of what an APPEND or a MERGE has changed
 
     def is_as_placed(self, now: Stat | None) -> bool:
         """Whether nobody has written to it since (its mode and owner may be other ones)."""
@@ -44,7 +47,7 @@ class Placed:
         return self.written(past)
 
     def written(self, past: Past | None) -> str:
-        """The digest of what the verbs have written or found, or empty where an APPEND has found it."""
+        """The digest of what the verbs have written or found, or empty where one that adds has found it."""
         if past is not None and (self.as_left or not self.changed):
             return past.row.native_digest
-        return self.digest if self.phase is Phase.APPEND else self.chain[-1].digest
+        return self.digest if self.phase in ADDING else self.chain[-1].digest

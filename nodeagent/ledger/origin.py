@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nodeagent.ledger import merged
 from nodeagent.ledger.database import Connection
 from nodeagent.ledger.destinations import ABSENT, LEFT, digest, lstat, stat_of
 from nodeagent.ledger.statements import commit_of
-from nodeagent.model import Block, Commit, Content, Phase, Stat
+from nodeagent.model import MERGED, Block, Commit, Content, Entry, Phase, Stat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +59,7 @@ class Placed:
     evaluation: int
     created: bool
     verbs: int  # how many verbs made it, one after the other
-    only_appended: bool
+    only_appended: bool  # or merged: the rest of it is somebody else's
     left: Stat | None
     left_digest: str
 
@@ -71,6 +72,7 @@ class Known:
     placed: Placed | None
     before: Before | None
     blocks: Sequence[Appended]  # also stubs, the beginnings of somebody else's lines: those without a statement
+    entries: Sequence[Entry] = ()
 
 
 def find(connection: Connection, path: str, *, kept: Path) -> Known | None:
@@ -84,7 +86,7 @@ def find(connection: Connection, path: str, *, kept: Path) -> Known | None:
     before = _before(connection, key, kept)
     if placed is None and before is None:
         return None
-    return Known(path=path, placed=placed, before=before, blocks=blocks)
+    return Known(path=path, placed=placed, before=before, blocks=blocks, entries=merged.entries(connection, key))
 
 
 def differences(placed: Placed, path: str) -> Sequence[str]:
@@ -171,9 +173,9 @@ def _author(connection: Connection, revision: str, written: float | None, statem
 
 
 def _is_only_appended(chain: Sequence[str], blocks: Sequence[Block]) -> bool:
-    """Whether each verb of the destination's chain was an APPEND: what it wanted is one of the blocks."""
+    """Whether each verb of the destination's chain was an APPEND, which wanted one of the blocks, or a MERGE."""
     texts = {hashlib.sha256(block.text).hexdigest() for block in blocks}
-    return bool(blocks) and all(digest in texts for digest in chain)
+    return bool(blocks or chain) and all(digest in texts or digest.startswith(MERGED) for digest in chain)
 
 
 def _before(connection: Connection, key: bytes, kept: Path) -> Before | None:

@@ -181,4 +181,15 @@ CREATE TABLE rebuilt (                     -- a row: the ledger before this one 
 );
 """
 
-STEPS = (_FIRST, _ORIGINS, _DUE, _UNDO, _PRUNE, _DRIFT, _REBUILT)
+_MERGE = """
+CREATE TABLE entry (                       -- lines that MERGEs put into user databases
+    path BLOB NOT NULL,
+    position INTEGER NOT NULL,
+    statement TEXT NOT NULL,
+    text BLOB NOT NULL,
+    former BLOB,                           -- what stood under its name before; NULL: nothing did
+    PRIMARY KEY (path, position)
+) WITHOUT ROWID;
+"""
+
+STEPS = (_FIRST, _ORIGINS, _DUE, _UNDO, _PRUNE, _DRIFT, _REBUILT, _MERGE)

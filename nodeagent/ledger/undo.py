@@ -17,7 +17,7 @@ class Deed(enum.Enum):
 
     RESTORE = "put back as it was before nodeagent"
     REMOVE = "removed: nothing stood there before nodeagent"
-    TAKE_OUT = "rid of the text that nodeagent appended"
+    TAKE_OUT = "rid of what nodeagent added"
     FORGET = "left as it is"
     REFUSE = "refused"
 
@@ -40,10 +40,10 @@ def decide(known: Known, *, changed: Sequence[str], there: bool, force: bool) ->
         force: What was changed since is to be lost.
     """
     placed, before = known.placed, known.before
-    own = [one for one in known.blocks if not one.block.adopted]
+    own = any(not one.block.adopted for one in known.blocks) or any(e.former != e.text for e in known.entries)
     if placed is not None and placed.only_appended:
         if not own:
-            return Verdict(deed=Deed.FORGET, reason="nodeagent appended nothing to it that did not stand there before")
+            return Verdict(deed=Deed.FORGET, reason="nodeagent added nothing to it that did not stand there before")
         if not there:
             return Verdict(deed=Deed.FORGET, reason="it is gone")
         return Verdict(deed=Deed.TAKE_OUT)
@@ -112,7 +112,7 @@ def forget(connection: Connection, path: str, *, hold: int | None) -> None:
     with connection:
         connection.execute("BEGIN")
         changes.note(connection, path)
-        for table in ("link", "block", "kept", "repair", "reported", "destination"):
+        for table in ("link", "block", "entry", "kept", "repair", "reported", "destination"):
             connection.execute(f"DELETE FROM {table} WHERE path = ?", (key,))
         if hold is not None:
             connection.execute("INSERT OR REPLACE INTO undone VALUES (?, ?, ?)", (key, hold, time.time()))

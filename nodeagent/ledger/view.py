@@ -13,13 +13,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from nodeagent.ledger import changes, statements
-from nodeagent.ledger.chain import Past, Placed
+from nodeagent.ledger import changes, merged, statements
+from nodeagent.ledger.chain import ADDING, Past, Placed
 from nodeagent.ledger.database import Connection
 from nodeagent.ledger.destinations import ABSENT, LEFT, Row, digest, lstat, row_of
 from nodeagent.ledger.kept import Kept
 from nodeagent.ledger.undo import undone
-from nodeagent.model import Block, Change, Content, Phase, Scope, Statement
+from nodeagent.model import MERGED, Block, Change, Content, Entry, Phase, Scope, Statement
 
 _REMOVED = "removed"  # in the place of a digest
 
@@ -93,7 +93,7 @@ class View:
     def only_appended(self, path: str) -> bool:
         past = self._past(path)
         texts = {hashlib.sha256(text).hexdigest() for text in (b"", *(block.text for block in self.blocks(path)))}
-        return past is None or all(wanted.digest in texts for wanted in past.chain)
+        return past is None or all(w.digest in texts or w.digest.startswith(MERGED) for w in past.chain)
 
     def placed(self, path: str, phase: Phase, wanted: Content, change: Change) -> None:
         assert self.statement is not None
@@ -111,7 +111,7 @@ class View:
             placed.as_left = self.edited(path) and not placed.diverged
             placed.changed = True
         placed.stat = lstat(path)
-        if placed.changed and phase is Phase.APPEND and placed.stat is not None:
+        if placed.changed and phase in ADDING and placed.stat is not None:
             placed.digest = digest(path, placed.stat.mode)
         self._unwritten.add(path)
 
@@ -152,6 +152,12 @@ class View:
         with self._connection:
             self._connection.execute("BEGIN")
             statements.write_blocks(self._connection, key, blocks, source=self._source, evaluation=self._evaluation)
+
+    def entries(self, path: str) -> Sequence[Entry]:
+        return merged.entries(self._connection, os.fsencode(path))
+
+    def merged(self, path: str, entries: Sequence[Entry]) -> None:
+        merged.write(self._connection, os.fsencode(path), entries)
 
     # --- asked by the step engine ---
 

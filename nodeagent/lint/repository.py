@@ -175,7 +175,7 @@ class Repository:
                 return
             body = program.bodies[call.name]
             operands: tuple[Word, ...] = call.words[1:]
-            sets_mode = b"--chmod" in body
+            sets_mode = b"--chmod" in body or b'cp -p "$2"' in body  # a MERGE keeps its destination's mode
         elif call.name in {"rsync", "cp"}:
             operands, sets_mode = call.operands, call.has("", "--chmod")
             if call.has("t", "--target-directory") or (call.name == "rsync" and rsync_flags(call.command) is None):

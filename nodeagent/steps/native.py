@@ -1,11 +1,12 @@
-"""COPY, APPEND and WRITE: from a request of the shell to the verb, the ledger and the account."""
+"""COPY, APPEND, WRITE and MERGE: from a request of the shell to the verb, the ledger and the account."""
 
 import os
 import time
 from collections.abc import Callable, Sequence, Set
 from pathlib import Path
 
-from nodeagent.apply import append, copy, write
+from nodeagent.apply import append, copy, merge, write
+from nodeagent.apply.paths import is_plain_destination
 from nodeagent.apply.rsync import CopyOptions, is_local
 from nodeagent.apply.rsync import parse as parse_flags
 from nodeagent.evaluate.functions import CopyFunction
@@ -40,6 +41,7 @@ class Native:
         self._account = account
         self._holds = holds
         self._appends = append.Appends(statements=statements)
+        self._merges = merge.Merges(statements=statements)
         self._done: set[str] = set()
         self._left_to_shell: set[str] = set()
 
@@ -57,15 +59,21 @@ class Native:
         return self._view.left_absent(path)
 
     def copy(self, statement: Statement, call: CopyCall, arguments: list[str], stand: Stand) -> int | None:
-        """Do a COPY; gives its status, or None when only the shell knows what the call means."""
+        """Do a COPY or a MERGE; gives its status, or None when only the shell knows what the call means."""
         operands = _operands(call, arguments)
         options = parse_flags(call.flags)
         as_read = stand.in_shell == (call.function is not None)  # else the name means something else by now
         as_read = as_read and (call.function is None or self._holds(call.function))
-        if options is None or len(operands) < 2 or not all(map(is_local, operands)) or not stand.cwd or not as_read:
+        if options is None or len(operands) < 2 or not stand.cwd or not as_read:
             self._left_to_shell.add(statement.key)
             return None
-        return self._copy(statement, call, operands, options, stand)
+        merges = statement.phase is Phase.MERGE
+        if not (_can_merge(operands, stand.cwd) if merges else all(map(is_local, operands))):
+            self._left_to_shell.add(statement.key)
+            return None
+        return (
+            self._merge(statement, operands, stand) if merges else self._copy(statement, call, operands, options, stand)
+        )
 
     def _copy(
         self, statement: Statement, call: CopyCall, operands: list[str], options: CopyOptions, stand: Stand
@@ -101,6 +109,22 @@ class Native:
         if status == 0 and unchanged:
             self._account.unchanged(statement, operands[-1], unchanged, number=number, began=began)
         return status
+
+    def _merge(self, statement: Statement, operands: list[str], stand: Stand) -> int:
+        self._view.statement, self._view.anew = statement, statement.number in self._fresh
+        change = merge.merge(
+            operands[0],
+            operands[1],
+            cwd=stand.cwd,
+            statement=statement.key,
+            destinations=self._view,
+            session=self._merges,
+        )
+        self._view.flush()
+        failed = change.change is Change.FAILED
+        (self._left_to_shell if failed else self._done).add(statement.key)
+        self._account.placed(statement, change, self._account.next_number())
+        return 1 if failed else 0
 
     def place(self, frame: Frame, status: int) -> int:
         """Place the text of a step that has ended with a status; returns the one that it comes to have."""
@@ -151,6 +175,11 @@ def _operands(call: CopyCall, arguments: list[str]) -> list[str]:
         return arguments[len(call.flags) :]
     count = call.function.operands
     return arguments if count is None else arguments[:count] if len(arguments) >= count else []
+
+
+def _can_merge(operands: list[str], cwd: str) -> bool:
+    source, destination = operands
+    return merge.is_plain(source, destination, cwd=cwd) and is_plain_destination(destination, cwd=cwd)
 
 
 def _read_limited(path: Path) -> bytes | None:

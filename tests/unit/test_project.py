@@ -33,6 +33,7 @@ RUN_BY = {
     ("README.md", "look"): "vm-tests/test_readme.py",
     ("README.md", "plan"): "vm-tests/test_readme.py",
     ("README.md", "apply"): "vm-tests/test_readme.py",
+    ("docs/spec.md", "merge"): "tests/integration/test_merge.py",
     ("HACKING.md", "targets"): "tests/unit/test_project.py",
     ("HACKING.md", "bench"): "tests/integration/test_bench.py",
     ("examples/compute-configs/README.md", "both"): "vm-tests/test_readme.py",

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nodeagent.model import Block, Change, Content, Phase, Stat
+from nodeagent.model import Block, Change, Content, Entry, Phase, Stat
 
 
 def content_of(path: str) -> Content | None:
@@ -66,6 +66,7 @@ class Memory:
     chain: dict[str, list[Content]] = field(default_factory=dict)
     kept: dict[str, bytes | str | None] = field(default_factory=dict)
     all_blocks: dict[str, Sequence[Block]] = field(default_factory=dict)
+    all_entries: dict[str, Sequence[Entry]] = field(default_factory=dict)
     log: list[tuple[str, Phase, Change]] = field(default_factory=list)
     copies: dict[str, Path] = field(default_factory=dict)
 
@@ -118,6 +119,12 @@ class Memory:
 
     def appended(self, path: str, blocks: Sequence[Block]) -> None:
         self.all_blocks[path] = tuple(blocks)
+
+    def entries(self, path: str) -> Sequence[Entry]:
+        return self.all_entries.get(path, ())
+
+    def merged(self, path: str, entries: Sequence[Entry]) -> None:
+        self.all_entries[path] = tuple(entries)
 
     def next_evaluation(self) -> None:
         for path, chain in self.chain.items():

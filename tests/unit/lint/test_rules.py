@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
+from nodeagent.evaluate.merge_function import BODY
 from nodeagent.lint.catalogue import RULES
 from nodeagent.lint.finding import Finding, Severity
 
@@ -12,6 +13,7 @@ Lint = Callable[..., list[Finding]]
 SH = "#!/bin/sh\n"
 COPY = 'COPY() {\n  mkdir -p "$(dirname "$2")"\n  rsync -av "$1" "$2"\n}\n'
 PUT = COPY.replace("COPY", "PUT")
+MERGE = f"MERGE() {{{BODY.decode()}}}\n"
 RUN = 'RUN() {\n  logger -t postscripts "$*"\n  "$@"\n}\n'
 TOP = 'TOP=$(dirname "$(realpath "$0")")\ncd "$TOP/files" || exit 1\n'
 KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQ\n"
@@ -144,6 +146,9 @@ HITS: list[tuple[str, Files]] = [
         "copy-not-native",
         {**post('PUT() {\n  if rsync -a "$1" "$2"; then echo ok; fi\n}\nPUT files/a /etc/a\n'), "files/a": ""},
     ),
+    ("copy-not-native", {**post(MERGE.replace("mv -f", "mv") + "MERGE files/a /etc/passwd\n"), "files/a": ""}),
+    ("copy-not-native", {**post(MERGE + "MERGE files/a /etc/passwd | cat\n"), "files/a": ""}),
+    ("missing-source", post(MERGE + "MERGE files/none /etc/passwd\n")),
     ("unknown-annotation", post("x # nodeagent: onn=/etc\n")),
     ("unknown-annotation", post("x # nodeagent: boot, idle\n")),
     ("unknown-annotation", post("x # nodeagent: on=etc/x\n")),
@@ -265,6 +270,8 @@ NEAR_MISSES: list[tuple[str, Files]] = [
     ("dirty-checkout", post("chmod +x /usr/local/bin/x\nchmod 600 /root/.ssh/*\n")),
     ("run-whole", post("x\n# alias\n")),
     ("run-whole", {"post.sh": "#!/usr/bin/env bash\nx\n"}),
+    ("copy-not-native", {**post(MERGE + "if ! MERGE files/a /etc/passwd; then\n  echo no\nfi\n"), "files/a": ""}),
+    ("secret-mode", {**post(MERGE + "MERGE files/shadow /etc/shadow\n"), "files/shadow": "root:x:1::::::\n"}),
     ("copy-not-native", post("curl -s https://a | sh\nx &\n")),
     ("copy-not-native", {**post(". ./lib.sh\nCOPY files/a /etc/a\n"), "lib.sh": COPY, "files/a": ""}),
     ("copy-not-native", {**post(COPY + "COPY files/a /etc/a\nif true; then COPY files/a /etc/b; fi\n"), "files/a": ""}),
