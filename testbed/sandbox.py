@@ -3,6 +3,10 @@
 :func:`enter` puts the calling program, started anew, into mount, process-id, network, IPC and host-name namespaces
 of its own. Its root is an overlay of ``/`` with a tmpfs on top; the real ``/`` can be read at ``LOWER`` and written
 nowhere. The network is an own loopback, ``/run`` and ``/tmp`` are empty, and all ends with the first process.
+
+It is not built by ``nodeagent.sandbox``, on purpose. That one is to hold a hostile program: no capabilities, devices
+or sockets, nothing left. Here the agent itself runs, as root with all of root's powers, sandboxes included; and what
+compares the agent with the shell must not rest on the agent's own code.
 """
 
 import os
