@@ -54,7 +54,11 @@ def in_a_room(size: str = "64m") -> None:
     _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
     _check(_libc.unshare(_CLONE_NEWNS))
     _check(_libc.mount(None, b"/", None, _MS_REC | _MS_PRIVATE, None))
-    _check(_libc.mount(b"tmpfs", b"/run", b"tmpfs", 0, f"mode=0755,size={size}".encode()))
+    mount_tmpfs(Path("/run"), size=size)
+
+
+def mount_tmpfs(place: Path, *, size: str) -> None:
+    _check(_libc.mount(b"tmpfs", bytes(place), b"tmpfs", 0, f"mode=0755,size={size}".encode()))
 
 
 def _check(result: int) -> None:

@@ -145,6 +145,11 @@ def _ending(trial: Trial, ended: agent.Ended) -> list[str]:
 # --- processes ---
 
 
+def in_a_world(job: Callable[[], object]) -> object:
+    """Do the job in a child with a world of its own; its result, or a traceback."""
+    return next(iter(_in_children([job], 1)))
+
+
 def _in_children(jobs: Sequence[Callable[[], object]], processes: int) -> Iterator[object]:
     """Do each job in a forked child with a world of its own; results in the order of the jobs."""
     results: dict[int, object] = {}
