@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Generator
 
 import pytest
+from hypothesis import settings
 
 # CI must be able to run these; a skip for want of one of them is a failure there.
 EXPECTED_PROGRAMS = re.compile(r"\b(mmdebstrap|systemd-nspawn|nspawn|sshd|rsync|dash|bash|busybox)\b")
@@ -18,6 +19,9 @@ def pytest_configure() -> None:
     """Start as from a terminal: a shell without job control ignores both for what it runs in the background."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    # A run that fails is one that a change made fail; `make fuzz` draws other examples.
+    settings.register_profile("suite", derandomize=not os.environ.get("FUZZ_MINUTES"))
+    settings.load_profile("suite")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -57,7 +57,9 @@ shell = st.one_of(
     st.sampled_from(["set -e", "set +e"]),
     _joined("echo ", words),
     _joined("v=", st.sampled_from(WORDS)),
-    st.sampled_from(["set -- x 'y z'", "n=$((n + 1))", "v=$((2 * 3))", "readonly r=1", "export v", "unset v; v=old"]),
+    st.sampled_from(
+        ["set -- x 'y z'", "k=$((${k:-0} + 1))", "v=$((2 * 3))", "readonly r=1", "export v", "unset v; v=old"]
+    ),
     _joined("v=$(", step, ")"),
 )
 test = st.sampled_from(
@@ -113,14 +115,14 @@ def _control(inner: Text, function: str) -> Text:
         _joined("n=0; while [ $n -lt 2 ]; do n=$((n + 1))\n", body, "\ndone"),
         _joined("while read -r line; do\n", body, "\ndone <files/b"),
         _joined("case $v in n*) ", body, "\n;; *) ", body, "\n;; esac"),
-        _joined("n=2; until [ $n -le 0 ]; do n=$((n - 1))\n", body, "\ndone"),
+        _joined("m=2; until [ $m -le 0 ]; do m=$((m - 1))\n", body, "\ndone"),
         _joined('for i in "$@"; do\n', body, "\ndone"),
         _joined("for i; do\n", body, "\nbreak\ndone"),
         _joined("case $v in old|'two words') ", body, "\n;; [a-n]*) ", body, "\n;; esac"),
         _joined("(cd /srv\n", body, "\n)"),
         _joined(f"{function}() {{\nlocal v=inner i\n", body, f"\nreturn 0\n}}\n{function} a 'b c'"),
         _joined(f"{function}() {{\n{function}_in() {{\n", body, f"\n}}\n{function}_in\n}}\n{function}"),
-        _joined("while [ $# -gt 0 ]; do shift\n", body, "\ndone"),
+        _joined("while [ $# -gt 0 ]; do\n", body, "\nshift $#\ndone"),
         _joined("{ ", body, "\n}"),
         _joined("( ", body, "\n)"),
         _joined(f"{function}() {{\n", body, f"\n}}\n{function}"),

@@ -17,6 +17,7 @@ DECIDED_BY_STEPS = {
     "fail/ends-the-shell": "a step kills post.sh",
     "login/daemons": "post.sh waits for what a step starts",
     "login/signals": "a step kills post.sh",
+    "merge/near-operands": "a step makes the destination a link",
     "native/scratch-directory": "set -e, and a directory that a step makes",
     "set-e/by-the-first-line": "set -e, and a step that fails",
     "set-e/ends": "set -e, and a step that fails",
