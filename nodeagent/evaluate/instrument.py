@@ -286,7 +286,8 @@ class _Writer:
         asked = asked or name is None or substitutes(name)
         if asked:
             self._always(node)
-        if name is None or is_bashism(node.redirects) or (asked and run.program is None):
+        marked = run.program is not None and not is_bashism(node.redirects)  # which a plain shell takes for ``&``
+        if name is None or (asked and not marked):
             return
         number = self._statement(node, Phase.EXECUTE, self._script.text[name.start : node.end], asked=asked)
         if run.logs:
@@ -295,7 +296,7 @@ class _Writer:
             self._insert(node.start, b"{ __na_at %d && :; " % number)
             self._insert(node.end, b"; __na_of && :; }")
             return
-        if run.program is not None:
+        if marked:
             self._insert(node.start, b"__na_at %d; " % number)
         self._open_gate(node, number, [name.text])
 

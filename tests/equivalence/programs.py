@@ -22,7 +22,9 @@ RUN() {
   return $code
 }
 quiet() { "$@" >/dev/null; }
-D=/etc Q=/opt v=old
+D=/etc
+Q=/opt
+v=old
 """
 EXTRAS = (
     "", "", "", "set -e\n", "set -u\n", "set -eu\n", "cd files\ncd ..\n", "umask 027\n", "trap 'echo end $?' EXIT\n",

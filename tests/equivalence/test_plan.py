@@ -19,6 +19,8 @@ DECIDED_BY_STEPS = {
     "login/signals": "a step kills post.sh",
     "merge/near-operands": "a step makes the destination a link",
     "native/scratch-directory": "set -e, and a directory that a step makes",
+    "sites/lustre-client": "a step makes the directory that is asked for",
+    "sites/plain-copies": "post.sh waits for what a step copies",
     "set-e/by-the-first-line": "set -e, and a step that fails",
     "set-e/ends": "set -e, and a step that fails",
 }
