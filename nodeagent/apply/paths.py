@@ -20,6 +20,9 @@ MAX_LINKS = 40  # as the kernel (MAXSYMLINKS)
 
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_REFUSED = frozenset(
+    {errno.EACCES, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR, errno.ENXIO, errno.EPERM}
+)
 
 LEFT_TO_SHELL = ("/dev", "/proc", "/sys", "/var/log", "/run/log")
 
@@ -170,14 +173,16 @@ def locate(path: str, *, cwd: str, follow: bool) -> Place:
 def can_be_opened(path: str) -> bool:
     """Whether a redirection to this resolved path can be opened (the file may be missing, its directory not).
 
-    A program that is being run cannot be written, but can be replaced.
+    No for what the path and its permissions refuse to everybody alike. What else the agent meets (no descriptor left, a
+    disk that fails) the shell may not: what the agent gave up the shell would append, and the next evaluation again.
+    And a program that is being run cannot be written, but can be replaced.
     """
     try:
         os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC))
     except FileNotFoundError:
         return os.access(os.path.dirname(path), os.W_OK | os.X_OK)
     except OSError as error:
-        return error.errno == errno.ETXTBSY
+        return error.errno not in _REFUSED
     return True
 
 
