@@ -10,6 +10,14 @@ from nodeagent.errors import InvalidConfiguration
 PASSWORD_BYTES = 24  # of randomness; more than a key file's cipher needs
 
 
+WHERE_TO_PUT_IT = (
+    ("GitHub", "the repository's Settings, Deploy keys, Add deploy key; leave Allow write access off"),
+    ("GitLab", "the project's Settings, Repository, Deploy keys, Add new key; leave write permissions off"),
+    ("Gitea, Forgejo", "the repository's Settings, Deploy Keys, Add Deploy Key; leave write access off"),
+)
+"""By git server: where its administrators enter the public half, to read only."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyFiles:
     """The three files of a deploy key, named as the guide names them."""

@@ -4,9 +4,11 @@ One connection tells it all, because the errors come in a fixed order: who is re
 the host key before.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from pydantic import SecretBytes
 
@@ -22,7 +24,10 @@ from nodeagent.errors import (
 )
 from nodeagent.model import Failure
 from nodeagent.source import address, deploy_key, git, known_hosts
-from nodeagent.source.confine import confine
+from nodeagent.source.checkout import Checkout
+from nodeagent.source.confine import account, confine
+from nodeagent.source.handover import export, receive
+from nodeagent.workers.stream import stream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +45,7 @@ class Finding:
 
 # What the server is asked for, in the order in which it fails, each with the errors that mean this step.
 _STEPS: Sequence[tuple[str, frozenset[str], str]] = (
+    ("server", frozenset(), "it answers"),
     ("host key", frozenset({HostKeyUnknown.code, HostKeyMismatch.code}), "the server shows a pinned key"),
     ("deploy key", frozenset({AuthenticationFailed.code, KeyFileInvalid.code}), "the server accepts it"),
     ("repository", frozenset({RepositoryNotFound.code}), "the server has it"),
@@ -53,15 +59,30 @@ def open_key(config: Config, password: SecretBytes) -> tuple[bytes, Finding]:
         data = config.source.key.read_bytes()
         key = deploy_key.decrypt_deploy_key(data, password.get_secret_value())
     except OSError as error:
-        message = f"{config.source.key}: cannot be read: {error.strerror}"
+        message = f"{config.source.key}: cannot be read: {error.strerror}: put key.enc there, or set source.key"
         return b"", Finding(check="password", code=KeyFileInvalid.code, message=message)
     except NodeagentError as error:
         return b"", Finding(check="password", code=error.code, message=str(error))
     return key, Finding(check="password", code="", message=f"it opens {config.source.key}")
 
 
-def ask(config: Config, key: bytes, home: Path, *, confined: bool) -> str:
-    """Ask the server for the branch's commit (hex); in a forked child when ``confined``, as root is given up.
+def prepare(config: Config, home: Path, *, confined: bool) -> None:
+    """Fill a home directory that the fetch user may enter with the pinned keys, and with room for what it fetches.
+
+    Raises:
+        InvalidConfiguration: ``source.url`` is no SSH address.
+        FetchUserMissing: ``confined``, and there is no such user.
+    """
+    home.chmod(0o755)
+    known_hosts.narrow(config.source.known_hosts, home, address.parse(config.source.url))
+    _store(home).parent.mkdir(mode=0o700)
+    if confined:
+        user = account(config.source.user)
+        os.chown(_store(home).parent, user.pw_uid, user.pw_gid)
+
+
+def fetch(config: Config, key: bytes, home: Path, *, confined: bool) -> str:
+    """Ask the server for the branch's commit (hex), and fetch it; in a forked child when ``confined``.
 
     ``home`` was prepared by :func:`prepare`.
 
@@ -71,21 +92,39 @@ def ask(config: Config, key: bytes, home: Path, *, confined: bool) -> str:
     if confined:
         confine(config.source.user)
     git.configure(home, config.source.connect_timeout, config.source.timeout)
-    return git.Remote.without_store(config.source.url, key, config.source.known_hosts).head(config.source.ref)
+    remote = git.Store.open(_store(home)).remote(config.source.url, key, config.source.known_hosts)
+    commit = remote.head(config.source.ref)
+    remote.fetch(config.source.ref, whole=False)
+    return commit
 
 
-def prepare(config: Config, home: Path) -> None:
-    """Fill a home directory that the fetch user may enter with the pinned keys.
+def check_out(config: Config, commit: str, home: Path, *, confined: bool) -> Path:
+    """Take over what :func:`fetch` fetched, as a node does; the directory that holds it then.
 
     Raises:
-        InvalidConfiguration: ``source.url`` is no SSH address.
+        NodeagentError: a node would refuse it.
     """
-    home.chmod(0o755)
-    known_hosts.narrow(config.source.known_hosts, home, address.parse(config.source.url))
+
+    def send(out: BinaryIO) -> None:
+        if confined:
+            confine(config.source.user)
+        export(_store(home), commit, {}, out)
+
+    checkout = Checkout(home / "checkout", home / "state")
+    with (
+        checkout.staging() as staging,
+        stream(send, time_limit=config.source.fetch_limit) as received,
+    ):
+        checkout.install(receive(received, commit, config.limits, staging, {}), staging)
+    return checkout.path
+
+
+def _store(home: Path) -> Path:
+    return home / "fetch" / "store.git"
 
 
 def findings(config: Config, answer: str | Failure) -> Sequence[Finding]:
-    """One finding for each step, up to the first that failed, from what :func:`ask` gave or raised."""
+    """One finding for each step, up to the first that failed, from what :func:`fetch` gave or raised."""
     failure = answer if isinstance(answer, Failure) else None
     found: list[Finding] = []
     if failure is not None and not any(failure.code in codes for _, codes, _ in _STEPS):

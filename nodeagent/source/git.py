@@ -180,11 +180,6 @@ class Remote:
         self._callbacks = _Callbacks(address.parse(url), key, pinned_in)
         self._remote = repository.remotes.create_anonymous(url)
 
-    @classmethod
-    def without_store(cls, url: str, key: bytes, pinned_in: Path) -> "Remote":
-        """One that can be asked for its head, and has no place to fetch to."""
-        return cls(pygit2.Repository(), url, key, pinned_in)
-
     def head(self, ref: str) -> str:
         """Connect, and give the commit (hex) that the branch points to.
 

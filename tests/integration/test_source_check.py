@@ -5,10 +5,12 @@ import json
 
 import pytest
 
-from nodeagent.cli import key
+from nodeagent.cli import key, main
 from nodeagent.errors import InvalidConfiguration, PasswordUnavailable
+from testbed.programs import run
 
-STEPS = ["password", "host key", "deploy key", "repository", "branch"]
+STEPS = ["password", "server", "host key", "deploy key", "repository", "branch", "post.sh", "lint"]
+POST = {"post.sh": "#!/bin/sh\n"}
 
 
 @pytest.fixture
@@ -31,24 +33,25 @@ def check(site, capfd):
 
 
 def test_when_all_is_well_it_says_so_line_by_line(site, check):
-    commit = site.repository.commit({"post.sh": ""})
+    commit = site.repository.commit(POST)
 
     code, output = check()
 
     assert code == 0
     lines = output.splitlines()
     assert [line.split(":")[0].split(maxsplit=1) for line in lines] == [["ok", step] for step in STEPS]
-    assert commit in lines[-1]
+    assert commit in lines[5]
+    assert "0 errors" in lines[-1]
 
 
 def test_json_says_the_same(site, check):
-    site.repository.commit({"post.sh": ""})
+    site.repository.commit(POST)
 
     code, output = check("--json")
 
     told = json.loads(output)
     assert (code, told["schema"], told["ok"]) == (0, 1, True)
-    assert len(told["findings"]) == 5
+    assert len(told["findings"]) == len(STEPS)
     assert all(finding["ok"] and finding["code"] == "" and finding["message"] for finding in told["findings"])
 
 
@@ -74,6 +77,18 @@ def no_key_file(site):
     site.key_file.unlink()
 
 
+def no_post_sh(site):
+    site.repository.commit({"post.sh": None, "README.md": ""})
+
+
+def hostile_tree(site):
+    site.repository.commit({".nodeagent-staging/x": ""})
+
+
+def faulty_post_sh(site):
+    site.repository.commit({"post.sh": "#!/bin/sh\nif\n"})
+
+
 def stop_server(site):
     site.server.stop()
 
@@ -84,15 +99,18 @@ def stop_server(site):
         (wrong_password, {}, [], ("password", "WrongPassword")),
         (no_key_file, {}, [], ("password", "KeyFileInvalid")),
         (stop_server, {}, ["password"], ("server", "RemoteUnreachable")),
-        (unpin, {}, ["password"], ("host key", "HostKeyUnknown")),
-        (change_host_key, {}, ["password"], ("host key", "HostKeyMismatch")),
-        (lock_out, {}, STEPS[:2], ("deploy key", "AuthenticationFailed")),
-        (None, {"url": "elsewhere.git"}, STEPS[:3], ("repository", "RepositoryNotFound")),
-        (None, {"ref": "production"}, STEPS[:4], ("branch", "ReferenceNotFound")),
+        (unpin, {}, STEPS[:2], ("host key", "HostKeyUnknown")),
+        (change_host_key, {}, STEPS[:2], ("host key", "HostKeyMismatch")),
+        (lock_out, {}, STEPS[:3], ("deploy key", "AuthenticationFailed")),
+        (None, {"url": "elsewhere.git"}, STEPS[:4], ("repository", "RepositoryNotFound")),
+        (None, {"ref": "production"}, STEPS[:5], ("branch", "ReferenceNotFound")),
+        (no_post_sh, {}, STEPS[:6], ("post.sh", "PostScriptMissing")),
+        (hostile_tree, {}, STEPS[:6], ("post.sh", "RevisionRejected")),
+        (faulty_post_sh, {}, STEPS[:7], ("lint", "LintErrors")),
     ],
 )
 def test_it_stops_at_what_is_wrong_and_names_it(site, check, *, harm, source, passed, failed):
-    site.repository.commit({"post.sh": ""})
+    site.repository.commit(POST)
     if harm is not None:
         harm(site)
     if "url" in source:
@@ -106,11 +124,13 @@ def test_it_stops_at_what_is_wrong_and_names_it(site, check, *, harm, source, pa
 
     _, text = check(**source)
     assert text.splitlines()[-1].startswith("FAILED")
+    assert ": " in text.splitlines()[-1].partition(": ")[2], "it says what to do, too"
+    assert "/checkout" not in text
     assert len(text.splitlines()) == len(passed) + 1
 
 
 def test_a_password_file_goes_before_the_daemons_password(site, check, tmp_path):
-    site.repository.commit({"post.sh": ""})
+    site.repository.commit(POST)
     (tmp_path / "password").write_text("wrong\n")
     assert check("--password-file", tmp_path / "password")[0] == 1
 
@@ -122,7 +142,7 @@ def test_a_password_file_goes_before_the_daemons_password(site, check, tmp_path)
 
 
 def test_a_systemd_credential_is_used_when_there_is_one(site, check, tmp_path, monkeypatch):
-    site.repository.commit({"post.sh": ""})
+    site.repository.commit(POST)
     (tmp_path / "nodeagent.password").touch(mode=0o400)
     (tmp_path / "nodeagent.password").write_text(site.password_file.read_text())
     site.password_file.unlink()
@@ -132,17 +152,17 @@ def test_a_systemd_credential_is_used_when_there_is_one(site, check, tmp_path, m
 
 
 def test_without_the_fetch_user_it_says_so_and_goes_on(site, check):
-    site.repository.commit({"post.sh": ""})
+    site.repository.commit(POST)
 
     code, output = check(user="no-such-user")
 
     assert code == 0
     assert "no-such-user does not exist here" in output
-    assert "ok      branch" in output
+    assert "ok      lint" in output
 
 
 def test_nothing_is_left_behind(site, check):
-    site.repository.commit({"post.sh": ""})
+    site.repository.commit(POST)
     before = sorted(site.directory.rglob("*"))
 
     check()
@@ -154,3 +174,25 @@ def test_nothing_is_left_behind(site, check):
 def test_a_configuration_that_is_wrong_is_an_error_of_its_own(check):
     with pytest.raises(InvalidConfiguration):
         check(url="https://server/repository.git")
+
+
+def test_a_generated_key_is_one_for_ssh_keygen_openssl_and_the_server(site, check, tmp_path, capfd):
+    site.repository.commit(POST)
+    (tmp_path / "password").write_text("pässwörd\n")
+    made = tmp_path / "made"
+    assert main.call(["key", "generate", str(made), "--password-file", str(tmp_path / "password")]) == 0
+    told = capfd.readouterr().out
+    private = run("openssl", "enc", "-d", "-aes-256-cbc", "-a", "-pbkdf2", "-pass", f"file:{tmp_path}/password",
+                  "-in", made / "key.enc")  # fmt: skip
+    assert private == (made / "key").read_text()
+    public = (made / "key.pub").read_text()
+    assert run("ssh-keygen", "-y", "-f", made / "key").split()[:2] == public.split()[:2]
+    assert "ED25519" in run("ssh-keygen", "-l", "-f", made / "key.pub")
+    assert public.rstrip() in told
+    assert all(server in told for server in ("GitHub", "GitLab", "Gitea"))
+
+    lock_out(site)
+    words = ("--password-file", tmp_path / "password")
+    assert check(*words, key=made / "key.enc")[1].splitlines()[-1].startswith("FAILED  deploy key")
+    site.server.authorize(made / "key.pub")
+    assert check(*words, key=made / "key.enc")[0] == 0

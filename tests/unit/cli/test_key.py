@@ -1,4 +1,5 @@
 import argparse
+import contextlib
 import os
 import pty
 import subprocess  # noqa: TID251 - tests drive the real programs
@@ -72,26 +73,44 @@ def test_a_dash_reads_the_password_from_standard_input(tmp_path, stdin, capfdbin
     assert capfdbinary.readouterr().out == KEY
 
 
-def test_on_a_terminal_the_password_is_asked_for_without_echo(tmp_path):
-    (tmp_path / "encrypted").write_bytes(ENCRYPTED)
-    code = (
-        "import sys; sys.path.insert(0, sys.argv.pop(1)); from nodeagent.cli import key; import argparse;"
-        "p = argparse.ArgumentParser(); key.add_parser(p.add_subparsers()); a = p.parse_args(); sys.exit(a.func(a))"
-    )
+def at_a_terminal(words, *typed):
+    """Run the verb at a terminal, answer each question; its exit status and all that the terminal showed."""
+    code = "import sys; sys.path.insert(0, sys.argv.pop(1)); from nodeagent.cli import main; main.main()"
     root = os.path.dirname(os.path.dirname(os.path.dirname(module.__file__)))
-    words = ["key", "decrypt", str(tmp_path / "encrypted"), "--password-file", "-"]
     pid, terminal = pty.fork()
     if pid == 0:
-        os.execv(sys.executable, [sys.executable, "-c", code, root, *words])
+        os.execv(sys.executable, [sys.executable, "-c", code, root, *map(str, words)])
     shown = b""
-    while not shown.endswith(b"Password: "):
-        shown += os.read(terminal, 1000)
-    os.write(terminal, b"secret\n")
-    while KEY.rstrip() not in shown:
-        shown += os.read(terminal, 1000)
-    assert os.waitpid(pid, 0)[1] == 0
+    for question, answer in typed:
+        while not shown.endswith(question):
+            shown += os.read(terminal, 1000)
+        os.write(terminal, answer + b"\n")
+    with contextlib.suppress(OSError):  # EIO: the other side is gone
+        while more := os.read(terminal, 1000):
+            shown += more
     os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown
+
+
+def test_on_a_terminal_the_password_is_asked_for_without_echo(tmp_path):
+    (tmp_path / "encrypted").write_bytes(ENCRYPTED)
+    words = ["key", "decrypt", tmp_path / "encrypted", "--password-file", "-"]
+    status, shown = at_a_terminal(words, (b"Password: ", b"secret"))
+    assert status == 0
+    assert KEY.rstrip() in shown
     assert b"secret" not in shown
+
+
+def test_a_new_password_is_asked_for_twice(tmp_path):
+    words = ["key", "generate", tmp_path / "new", "--password-file", "-"]
+    status, shown = at_a_terminal(words, (b"Password: ", b"secret"), (b"Once more: ", b"secrte"))
+    assert status == 1
+    assert b"two different passwords" in shown
+    assert not (tmp_path / "new").exists()
+    status, shown = at_a_terminal(words, (b"Password: ", b"secret"), (b"Once more: ", b"secret"))
+    assert status == 0
+    assert b"secret" not in shown
+    deploy_key.decrypt_deploy_key((tmp_path / "new/key.enc").read_bytes(), b"secret")
 
 
 @pytest.mark.parametrize(

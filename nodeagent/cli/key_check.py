@@ -1,0 +1,135 @@
+"""``nodeagent key check``: everything that a node needs to follow the repository, tried without changing anything."""
+
+import argparse
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from nodeagent.cli import password
+from nodeagent.config import DEFAULT_FILE, Config, load
+from nodeagent.errors import FetchUserMissing, NodeagentError, PostScriptMissing
+from nodeagent.lint.check import lint
+from nodeagent.lint.finding import Severity
+from nodeagent.lint.reading import ENTRY, read
+from nodeagent.lint.syntax import asking
+from nodeagent.model import Event, Failure, PollOutcome, Reporter
+from nodeagent.source import check
+from nodeagent.source.check import Finding
+from nodeagent.source.confine import account
+from nodeagent.source.password import read_password
+from nodeagent.workers import worker
+from nodeagent.workers.stop import Stop
+
+SCHEMA = 1
+LINT_ERRORS = "LintErrors"  # code of the finding; no error of nodeagent's: a node applies the repository all the same
+
+
+def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = verbs.add_parser(
+        "check",
+        help="try password, host key, deploy key, branch and repository; changes nothing",
+        description="Try what a node needs, one thing after the other: does the password open the key file, does the "
+        "server answer with a pinned host key, does it accept the deploy key, has it the repository and the branch, "
+        "is post.sh there, and what does lint say of it. It stops at the first thing that is wrong and says what to "
+        "do. Nothing is changed, here or on the server.",
+        epilog="Exit code: 0 all is well, 1 something is not.",
+    )
+    parser.add_argument("--config", type=Path, default=DEFAULT_FILE, metavar="FILE", help=f"default: {DEFAULT_FILE}")
+    password.add_option(parser, "default: where the daemon takes it from")
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    parser.set_defaults(func=_check)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    config = load(arguments.config)
+    found = _findings(config, arguments.password_file)
+    if arguments.json:
+        listed = [{**asdict(finding), "ok": finding.ok} for finding in found]
+        _say(json.dumps({"schema": SCHEMA, "ok": all(f.ok for f in found), "findings": listed}, indent=2))
+    else:
+        for finding in found:
+            _say(f"{'ok    ' if finding.ok else 'FAILED'}  {finding.check}: {finding.message}")
+    return 0 if all(finding.ok for finding in found) else 1
+
+
+def _findings(config: Config, password_file: str | None) -> Sequence[Finding]:
+    if password_file:
+        secret = password.given(password_file)
+    else:
+        credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+        secret = read_password(config.password, Path(credentials) if credentials else None)
+    key, opened = check.open_key(config, secret)
+    if not opened.ok:
+        return [opened]
+    confined, told = _fetch_user(config)
+    with tempfile.TemporaryDirectory(prefix="nodeagent-") as directory:
+        return [opened, *told, *_ask(config, key, Path(directory), confined=confined)]
+
+
+def _fetch_user(config: Config) -> tuple[bool, Sequence[Finding]]:
+    """Can it be asked as the fetch user, as a node does? And what is to be said of that."""
+    if os.geteuid() != 0:
+        return False, ()
+    try:
+        account(config.source.user)
+    except FetchUserMissing:
+        message = f"{config.source.user} does not exist here: asked as root; a node needs it"
+        return False, (Finding(check="fetch user", code="", message=message),)
+    return True, ()
+
+
+def _ask(config: Config, key: bytes, home: Path, *, confined: bool) -> Sequence[Finding]:
+    """Try the server in a forked child, then look at what it gave."""
+    check.prepare(config, home, confined=confined)
+
+    def job(reporter: Reporter, stop: Stop) -> PollOutcome:
+        return PollOutcome(commit=check.fetch(config, key, home, confined=confined), moved=False)
+
+    outcome = worker.run("check", job, _Silent(), time_limit=config.source.fetch_limit)
+    if not isinstance(outcome, PollOutcome):
+        assert isinstance(outcome, Failure)
+        return check.findings(config, outcome)
+    found = check.findings(config, outcome.commit)
+    try:
+        directory = check.check_out(config, outcome.commit, home, confined=confined)
+        return [*found, *_read(directory)]
+    except PostScriptMissing as error:
+        message = f"{config.source.ref} has none at its top: push one; nodeagent init begins a repository"
+        return [*found, Finding(check=ENTRY, code=error.code, message=message)]
+    except NodeagentError as error:
+        return [*found, Finding(check=ENTRY, code=error.code, message=str(error))]
+
+
+def _read(directory: Path) -> Sequence[Finding]:
+    """Is post.sh there, and what does lint say?
+
+    Raises:
+        PostScriptMissing: it is not there.
+    """
+    tree = read(directory)
+    found = lint(tree, asking(directory))
+    there = Finding(check=ENTRY, code="", message="it is there")
+    errors = [finding for finding in found if finding.severity is Severity.ERROR]
+    counted = f"{len(errors)} errors, {len(found) - len(errors)} warnings"
+    if not errors:
+        more = ": nodeagent lint DIR names them" if found else ""
+        return [there, Finding(check="lint", code="", message=counted + more)]
+    first = errors[0]
+    message = (
+        f"{counted}; the first: {first.file}:{first.line}: {first.message}: {first.fix}; nodeagent lint DIR names all"
+    )
+    return [there, Finding(check="lint", code=LINT_ERRORS, message=message)]
+
+
+class _Silent:
+    """The check's job reports nothing on the way."""
+
+    def report(self, event: Event) -> None:
+        raise AssertionError(f"unexpected: {event}")
+
+
+def _say(line: str) -> None:
+    print(line)  # noqa: T201 - the verb's output
