@@ -513,6 +513,7 @@ class Block:
     statement: str  # Statement.key
     text: bytes
     adopted: bool
+    continues: bool = field(default=False, compare=False)  # the line that the block before it began
 
 
 MERGED = "merge:"

@@ -52,7 +52,8 @@ class Appends:
     def set_pieces(self, path: str, pieces: tuple[Piece, ...], destinations: Destinations) -> None:
         """Note a destination's blocks and claims, and tell the ledger when the blocks are other ones."""
         blocks = [piece.block for piece in pieces]
-        if blocks != list(destinations.blocks(path)):
+        known = destinations.blocks(path)
+        if blocks != list(known) or [b.continues for b in blocks] != [b.continues for b in known]:
             destinations.appended(path, blocks)
         self._pieces[path] = pieces
 

@@ -3,25 +3,15 @@
 The blocks that nodeagent put into a destination, or found there, are one ordered multiset. Within an evaluation each
 APPEND claims one block; the next call with the same text has to claim another one, so that a text that is appended
 twice on purpose stands twice. A block counts only while it stands in the file: one that was edited by hand is gone.
-
-A text without a newline at its end is continued by what is appended next, as the shell does. What a block continues
-is therefore recorded before it, as a block too: nodeagent's own, or a *stub*, the beginning of somebody else's line.
 """
 
 import dataclasses
-import difflib
 import enum
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
+from nodeagent.apply.standing import NEWLINE, STUB, find_blocks, find_free, survivors
 from nodeagent.model import Block
-
-_NEWLINE = b"\n"
-_MEND_SLACK = 8  # lines of others that may have come between the lines of a broken block
-_MEND_LIMIT = 100_000  # comparisons; a larger block is appended anew
-_STUB = ""  # the statement of a stub: no step's
-
-Span = tuple[int, int]
 
 
 class Action(enum.Enum):
@@ -70,7 +60,7 @@ def decide(
     standing = [_Standing(p, *span) for p, span in zip(pieces, spans, strict=True) if span is not None]
     standing.sort(key=lambda s: s.start)
     if not text:
-        return Decision(action=Action.STANDS, pieces=tuple(s.piece for s in standing), content=content)
+        return _decision(Action.STANDS, standing, content)
     call = _Call(content, standing, statement, text, 1 + max((s.piece.claim for s in standing), default=0))
     return (
         call.claim(statement)
@@ -88,34 +78,11 @@ def decide(
 def claim_settled(pieces: Sequence[Piece], *, statement: str, text: bytes) -> tuple[Piece, ...]:
     """Claim the block of a call whose destination is known to be as it was left, without looking at the file."""
     claim = 1 + max((piece.claim for piece in pieces), default=0)
-    free = [i for i, p in enumerate(pieces) if not p.claim and p.block.text == text and p.block.statement != _STUB]
+    free = [i for i, p in enumerate(pieces) if not p.claim and p.block.text == text and p.block.statement != STUB]
     free.sort(key=lambda i: pieces[i].block.statement != statement)
     if not free:
         return tuple(pieces)
     return tuple(dataclasses.replace(p, claim=claim) if i == free[0] else p for i, p in enumerate(pieces))
-
-
-def find_blocks(content: bytes, blocks: Sequence[Block]) -> list[Span | None]:
-    """Find where each block stands, no two in one place; None for a block that is gone.
-
-    They are looked for in their order, which is that of the file when they were recorded, and then anywhere; from the
-    end, since what nodeagent appended stands below an equal line of somebody else's.
-    """
-    spans: list[Span | None] = [None] * len(blocks)
-    limit = len(content)
-    last = len(blocks) - 1
-    while last >= 0:
-        first, span = _find_run(content, blocks, last, limit)
-        if span is not None:
-            limit = begin = span[0]
-            for index in range(first, last + 1):
-                spans[index] = (begin, begin + len(blocks[index].text))
-                begin += len(blocks[index].text)
-        last = first - 1
-    for index, block in reversed(list(enumerate(blocks))):
-        if spans[index] is None and block.statement != _STUB:
-            spans[index] = _find_free(content, block.text, spans, whole=block.adopted)
-    return spans
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +108,11 @@ class _Call:
         """Claim a block with this text, of the statement or (None) of any."""
         for found in self.standing:
             block = found.piece.block
-            if found.piece.claim or block.text != self.text or block.statement == _STUB:
+            if found.piece.claim or block.text != self.text or block.statement == STUB:
                 continue
             if statement in {None, block.statement}:
-                claimed = self._mine(adopted=block.adopted)
-                return Decision(action=Action.STANDS, pieces=self._pieces(found, claimed), content=self.content)
+                claimed = dataclasses.replace(found, piece=self._mine(adopted=block.adopted))
+                return _decision(Action.STANDS, [*self._without(found), claimed], self.content)
         return None
 
     def replace(self, may_go: Callable[[Block], bool]) -> Decision | None:
@@ -157,12 +124,14 @@ class _Call:
         else:
             return None
         before, after = self.content[: older.start], self.content[older.end :]
-        if self.text.endswith(_NEWLINE) or not block.text.endswith(_NEWLINE) or not after:
-            content = before + self.text + after
-            return Decision(action=Action.REPLACED, pieces=self._pieces(older, self._mine()), content=content)
-        gone = older.end - older.start
-        others = [s for s in self.standing if s is not older]
-        moved = [_Standing(s.piece, s.start - gone, s.end - gone) if s.start >= older.end else s for s in others]
+        others = self._without(older)
+        if self.text.endswith(NEWLINE) or not block.text.endswith(NEWLINE) or not after:
+            mine = _Standing(self._mine(), older.start, older.start + len(self.text))
+            moved = _shifted(others, older.end, mine.end - older.end)
+            return _decision(Action.REPLACED, [*moved, mine], before + self.text + after)
+        if before and not before.endswith(NEWLINE):
+            before += NEWLINE  # the line below stays a line
+        moved = _shifted(others, older.end, len(before) - older.end)
         at_end = dataclasses.replace(self, content=before + after, standing=moved).append()
         return dataclasses.replace(at_end, action=Action.REPLACED)
 
@@ -172,19 +141,20 @@ class _Call:
         Its surviving lines are gathered where the first of them stands, so that none stands twice; what others wrote in
         between comes after it. With less than half of its lines left, it is gone.
         """
-        if not self.text.endswith(_NEWLINE):
+        if not self.text.endswith(NEWLINE):
             return None
         for text in broken:
-            survivors = _survivors(self.content, text, [(s.start, s.end) for s in self.standing])
-            if survivors:
-                begin = survivors[0][0]
+            lines = survivors(self.content, text, [(s.start, s.end) for s in self.standing])
+            if lines:
+                begin = lines[0][0]
                 rest = bytearray(self.content)
-                for span in reversed(survivors):
-                    del rest[slice(*span)]
-                before = tuple(s.piece for s in self.standing if s.start < begin)
-                after = tuple(s.piece for s in self.standing if s.start >= begin)
-                content = bytes(rest[:begin]) + self.text + bytes(rest[begin:])
-                return Decision(action=Action.REPLACED, pieces=(*before, self._mine(), *after), content=content)
+                moved = self.standing
+                for start, end in reversed(lines):
+                    del rest[start:end]
+                    moved = _shifted(moved, end, start - end)
+                mine = _Standing(self._mine(), begin, begin + len(self.text))
+                moved = [*_shifted(moved, begin, len(self.text)), mine]
+                return _decision(Action.REPLACED, moved, bytes(rest[:begin]) + self.text + bytes(rest[begin:]))
         return None
 
     def adopt(self) -> Decision | None:
@@ -197,109 +167,52 @@ class _Call:
         found = None
         if latest is not None:
             near = self.content[: latest.end + len(self.text) + 1]
-            found = _find_free(near, self.text, [(0, latest.end), *spans], whole=True)
+            found = find_free(near, self.text, [(0, latest.end), *spans], whole=True)
         if found is None and self.text.strip():
-            found = _find_free(self.content, self.text, spans, whole=True)
-        if found is None or (found[1] < len(self.content) and not self.text.endswith(_NEWLINE)):
+            found = find_free(self.content, self.text, spans, whole=True)
+        if found is None or (found[1] < len(self.content) and not self.text.endswith(NEWLINE)):
             return None
         adopted = _Standing(self._mine(adopted=True), *found)
-        pieces = tuple(s.piece for s in sorted([*self.standing, adopted], key=lambda s: s.start))
-        return Decision(action=Action.ADOPTED, pieces=pieces, content=self.content)
+        return _decision(Action.ADOPTED, [*self.standing, adopted], self.content)
 
     def append(self) -> Decision:
         """Add the text at the end, and note what it continues."""
-        before = list(self._pieces())
-        end = max((s.end for s in self.standing), default=0)
-        if end < len(self.content) and not self.content.endswith(_NEWLINE):
-            begin = max(end, self.content.rfind(_NEWLINE) + 1)
-            before.append(Piece(block=Block(statement=_STUB, text=self.content[begin:], adopted=True)))
-        pieces = (*before, self._mine())
-        return Decision(action=Action.APPENDED, pieces=pieces, content=self.content + self.text)
+        standing = list(self.standing)
+        length = len(self.content)
+        end = max((s.end for s in standing), default=0)
+        if end < length and not self.content.endswith(NEWLINE):
+            begin = max(end, self.content.rfind(NEWLINE) + 1)
+            stub = Piece(block=Block(statement=STUB, text=self.content[begin:], adopted=True))
+            standing.append(_Standing(stub, begin, length))
+        standing.append(_Standing(self._mine(), length, length + len(self.text)))
+        return _decision(Action.APPENDED, standing, self.content + self.text)
 
     def _mine(self, *, adopted: bool = False) -> Piece:
         return Piece(block=Block(statement=self.statement, text=self.text, adopted=adopted), claim=self.number)
 
-    def _pieces(self, changed: _Standing | None = None, to: Piece | None = None) -> tuple[Piece, ...]:
-        return tuple(to if to is not None and s is changed else s.piece for s in self.standing)
+    def _without(self, one: _Standing) -> list[_Standing]:
+        return [s for s in self.standing if s is not one]
+
+
+def _decision(action: Action, standing: Sequence[_Standing], content: bytes) -> Decision:
+    """Note of each piece whether it continues the one before it; a stub that nothing continues is forgotten."""
+    pieces: list[Piece] = []
+    end = -1  # of the piece before; -1: the next one begins a line
+    for one in sorted(standing, key=lambda s: s.start):
+        block = dataclasses.replace(one.piece.block, continues=one.start == end)
+        if pieces and pieces[-1].block.statement == STUB and not block.continues:
+            pieces.pop()
+        pieces.append(dataclasses.replace(one.piece, block=block))
+        end = -1 if block.text.endswith(NEWLINE) else one.end
+    if pieces and pieces[-1].block.statement == STUB:
+        pieces.pop()
+    return Decision(action=action, pieces=tuple(pieces), content=content)
+
+
+def _shifted(standing: Sequence[_Standing], behind: int, by: int) -> Sequence[_Standing]:
+    """What stands at or behind a place is that many bytes further on."""
+    return [dataclasses.replace(s, start=s.start + by, end=s.end + by) if s.start >= behind else s for s in standing]
 
 
 def _mendable(piece: Piece, call: _Call) -> bool:
     return piece.block.statement == call.statement and not piece.block.adopted and not piece.claim
-
-
-def _survivors(content: bytes, text: bytes, taken: Sequence[Span]) -> list[Span]:
-    """The lines of a broken block that still stand near one another, in its order; none if less than half do.
-
-    Blank lines prove nothing. Of several places the one with the most lines counts, and of these the last, since what
-    nodeagent appended stands below an equal line of somebody else's.
-    """
-    wanted = [line for line in _lines(text) if line.strip()]
-    lines = _free_lines(content, taken)
-    starts = [index for index, (line, _) in enumerate(lines) if line in set(wanted)]
-    if len(starts) * len(wanted) > _MEND_LIMIT:
-        return []
-    best: list[Span] = []
-    for start in starts:
-        window = lines[start : start + len(wanted) + _MEND_SLACK]
-        matcher = difflib.SequenceMatcher(None, wanted, [line for line, _ in window], autojunk=False)
-        found = [window[m.b + k][1] for m in matcher.get_matching_blocks() for k in range(m.size)]
-        if len(found) >= len(best):
-            best = found
-    return best if 2 * len(best) >= len(wanted) else []
-
-
-def _lines(content: bytes) -> list[bytes]:
-    """Split at newlines alone (``bytes.splitlines`` splits at carriage returns too), keeping them."""
-    return [part + _NEWLINE for part in content.split(_NEWLINE)[:-1]] + [
-        rest for rest in content.split(_NEWLINE)[-1:] if rest
-    ]
-
-
-def _free_lines(content: bytes, taken: Sequence[Span]) -> list[tuple[bytes, Span]]:
-    """The whole lines that nothing of ``taken`` touches, with their places."""
-    lines = []
-    begin = 0
-    for line in _lines(content):
-        end = begin + len(line)
-        if line.endswith(_NEWLINE) and not any(begin < stop and start < end for start, stop in taken):
-            lines.append((line, (begin, end)))
-        begin = end
-    return lines
-
-
-def _find_run(content: bytes, blocks: Sequence[Block], last: int, limit: int) -> tuple[int, Span | None]:
-    """Find a block with as many of those before it as it may continue; tells the first of them."""
-    if blocks[last].statement == _STUB:
-        return last, None  # means nothing without what continues it
-    first = last
-    while first > 0 and not blocks[first - 1].text.endswith(_NEWLINE):
-        first -= 1
-    for begin in range(first, last + 1):
-        text = b"".join(block.text for block in blocks[begin : last + 1])
-        if (span := _find(content, text, limit, whole=blocks[last].adopted)) is not None:
-            return begin, span
-    return last, None
-
-
-def _find(content: bytes, text: bytes, limit: int, *, whole: bool) -> Span | None:
-    """The last place up to ``limit`` where the text begins a line. ``whole``: it must end one as well."""
-    while limit >= len(text):
-        begin = content.rfind(_NEWLINE + text, 0, limit) + 1
-        end = begin + len(text)
-        if not begin and not content.startswith(text):
-            return None
-        if not whole or text.endswith(_NEWLINE) or end == len(content) or content.startswith(_NEWLINE, end):
-            return (begin, end)
-        limit = end - 1
-    return None
-
-
-def _find_free(content: bytes, text: bytes, spans: Sequence[Span | None], *, whole: bool) -> Span | None:
-    """The last place of the text where nothing of ``spans`` stands."""
-    limit = len(content)
-    while (found := _find(content, text, limit, whole=whole)) is not None:
-        clash = min((span[0] for span in spans if span and span[0] < found[1] and found[0] < span[1]), default=None)
-        if clash is None:
-            return found
-        limit = min(clash, found[1] - 1)
-    return None

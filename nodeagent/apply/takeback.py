@@ -7,8 +7,8 @@ from collections.abc import Sequence, Set
 from pathlib import Path
 
 from nodeagent.apply import atomic, rewrite
-from nodeagent.apply.blocks import find_blocks
 from nodeagent.apply.paths import Place, locate
+from nodeagent.apply.standing import find_blocks
 from nodeagent.model import Block, Content
 
 _CHUNK = 1 << 20

@@ -10,7 +10,7 @@ from pathlib import Path
 from nodeagent.ledger import merged
 from nodeagent.ledger.database import Connection
 from nodeagent.ledger.destinations import ABSENT, LEFT, digest, lstat, stat_of
-from nodeagent.ledger.statements import commit_of
+from nodeagent.ledger.statements import block_of, commit_of
 from nodeagent.model import MERGED, Block, Commit, Content, Entry, Phase, Stat
 
 
@@ -189,7 +189,7 @@ def _before(connection: Connection, key: bytes, kept: Path) -> Before | None:
 
 def _blocks(connection: Connection, key: bytes) -> Sequence[Appended]:
     rows = connection.execute(
-        "SELECT b.statement, b.text, b.adopted, b.revision, b.written, s.file, s.line, s.text,"
+        "SELECT b.statement, b.text, b.adopted, b.continues, b.revision, b.written, s.file, s.line, s.text,"
         f" {_GONE.format(owner='b.source')}"
         " FROM block b LEFT JOIN statement s ON s.source = b.source AND s.key = b.statement"
         " WHERE b.path = ? ORDER BY b.position",
@@ -197,8 +197,8 @@ def _blocks(connection: Connection, key: bytes) -> Sequence[Appended]:
     ).fetchall()
     return [
         Appended(
-            block=Block(statement=row[0], text=bytes(row[1]), adopted=bool(row[2])),
-            author=_author(connection, row[3], None if row[2] else row[4], row[5:9]),
+            block=block_of(row[:4]),
+            author=_author(connection, row[4], None if row[2] else row[5], row[6:10]),
         )
         for row in rows
     ]

@@ -192,4 +192,12 @@ CREATE TABLE entry (                       -- lines that MERGEs put into user da
 ) WITHOUT ROWID;
 """
 
-STEPS = (_FIRST, _ORIGINS, _DUE, _UNDO, _PRUNE, _DRIFT, _REBUILT, _MERGE)
+# Until now, what stood behind a text without a newline was taken for what continues it.
+_CONTINUES = """
+ALTER TABLE block ADD COLUMN continues INTEGER NOT NULL DEFAULT 0;  -- the line that the block before it began
+UPDATE block SET continues = 1 WHERE EXISTS (
+    SELECT 1 FROM block AS before
+    WHERE before.path = block.path AND before.position = block.position - 1 AND substr(before.text, -1) <> x'0a');
+"""
+
+STEPS = (_FIRST, _ORIGINS, _DUE, _UNDO, _PRUNE, _DRIFT, _REBUILT, _MERGE, _CONTINUES)

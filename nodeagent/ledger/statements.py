@@ -50,6 +50,13 @@ def revision_of(connection: Connection, evaluation: int) -> str:
     return str(connection.execute("SELECT revision FROM evaluation WHERE number = ?", (evaluation,)).fetchone()[0])
 
 
+def block_of(values: Sequence[object]) -> Block:
+    """A block from its columns: statement, text, adopted, continues."""
+    statement, text, adopted, continues = values
+    assert isinstance(text, bytes)
+    return Block(statement=str(statement), text=text, adopted=bool(adopted), continues=bool(continues))
+
+
 def write_blocks(connection: Connection, path: bytes, blocks: Sequence[Block], *, source: int, evaluation: int) -> None:
     """Replace a destination's blocks, within the caller's transaction; those that stay keep their origin."""
     known = defaultdict(list)
@@ -63,6 +70,6 @@ def write_blocks(connection: Connection, path: bytes, blocks: Sequence[Block], *
     for position, block in enumerate(blocks):
         origins = known[block.statement, block.text, int(block.adopted)]
         origin = origins.pop(0) if origins else now
-        rows.append((path, position, block.statement, block.text, block.adopted, *origin))
+        rows.append((path, position, block.statement, block.text, block.adopted, *origin, block.continues))
     connection.execute("DELETE FROM block WHERE path = ?", (path,))
-    connection.executemany("INSERT INTO block VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    connection.executemany("INSERT INTO block VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)

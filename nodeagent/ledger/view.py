@@ -143,9 +143,10 @@ class View:
 
     def blocks(self, path: str) -> Sequence[Block]:
         rows = self._connection.execute(
-            "SELECT statement, text, adopted FROM block WHERE path = ? ORDER BY position", (os.fsencode(path),)
+            "SELECT statement, text, adopted, continues FROM block WHERE path = ? ORDER BY position",
+            (os.fsencode(path),),
         )
-        return [Block(statement=row[0], text=bytes(row[1]), adopted=bool(row[2])) for row in rows]
+        return [statements.block_of(row) for row in rows]
 
     def appended(self, path: str, blocks: Sequence[Block]) -> None:
         key = os.fsencode(path)

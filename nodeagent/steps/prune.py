@@ -2,11 +2,11 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nodeagent.apply import takeback
-from nodeagent.apply.blocks import find_blocks
+from nodeagent.apply.standing import find_blocks
 from nodeagent.config import Prune
 from nodeagent.evaluate.statements import Instrumented
 from nodeagent.ledger import destinations, origin, prune, statements, undo
@@ -155,6 +155,9 @@ class Pruner:
         untouched = known.placed.evaluation < self.evaluation
         takeback.take_out(path, blocks, {position}, may_remove=untouched and known.placed.created)
         rest = [one for n, one in enumerate(blocks) if n != position]
+        if position < len(rest):  # it continues now what the one that went continued
+            follower = rest[position]
+            rest[position] = replace(follower, continues=follower.continues and blocks[position].continues)
         if not os.path.lexists(path) or (untouched and all(one.adopted for one in rest)):
             undo.forget(self.connection, path, hold=None)
             return

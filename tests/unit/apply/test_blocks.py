@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nodeagent.apply.blocks import Action, Piece, claim_settled, decide, find_blocks
+from nodeagent.apply.blocks import Action, Piece, claim_settled, decide
+from nodeagent.apply.standing import find_blocks
 from nodeagent.model import Block
 
 
@@ -257,27 +258,45 @@ def test_the_first_run_leaves_what_the_shell_leaves(wanted, cut):
     assert content == start + b"".join(wanted)
 
 
+def edit(line):
+    """What a hand makes of a line."""
+    return st.sampled_from([[], [b"#" + line], [b"new", line], [b"a"], [line + b"f"], [line[:1], line[1:]]])
+
+
 @settings(max_examples=1500, deadline=None, report_multiple_bugs=False)
-@given(foreign_lines, calls_of_a_run, calls_of_a_run, st.data())
-def test_what_was_edited_by_hand_comes_back_and_stays(lines, calls, others, data):
-    content, pieces, _ = evaluation(b"".join(lines), (), calls)
+@given(st.builds(as_foreign, foreign_lines, st.booleans()), calls_of_a_run, calls_of_a_run, lives, st.data())
+def test_what_was_edited_by_hand_comes_back_and_stays(start, calls, others, live, data):
+    content, pieces, _ = evaluation(start, (), calls)
     edited = content.split(b"\n")
     for _ in range(data.draw(st.integers(0, 3))):
         at = data.draw(st.integers(0, len(edited) - 1))
-        edited[at : at + 1] = data.draw(st.sampled_from([[], [b"#" + edited[at]], [b"new", edited[at]], [b"a"]]))
+        edited[at : at + 1] = data.draw(edit(edited[at]))
         edited = edited or [b""]
-    content, pieces, _ = evaluation(b"\n".join(edited), pieces, others)
+    content, pieces, _ = evaluation(b"\n".join(edited), pieces, others, live)
     assert sorted(p.block.text for p in pieces if p.claim) == sorted(text for _, text in others if text)
-    again, _, actions = evaluation(content, pieces, others)
+    again, _, actions = evaluation(content, pieces, others, live)
     assert (again, set(actions) - {Action.STANDS}) == (content, set())
 
 
-@pytest.mark.xfail(
-    strict=True, reason="open: after a line of others a text without newline looks continued by the next"
-)
 def test_texts_without_newline_that_were_cut_apart_by_hand_settle_at_once():
     calls = [("1", b"c")] * 3 + [("4", b"a\n")]
     others = [("1", b"c"), ("4", b"a"), ("1", b"a\n")]
     _, pieces, _ = evaluation(b"f1\n" * 3, (), calls)
     content, pieces, _ = evaluation(b"f1\nf1\nccca\nnew\n", pieces, others)
     assert evaluation(content, pieces, others)[0] == content
+
+
+def test_a_line_of_others_stays_a_line_when_the_text_before_it_moves_to_the_end():
+    calls = [("1", b"a\n")]
+    content, pieces, _ = evaluation(b"foo", (), calls)
+    content, pieces, actions = evaluation(content + b"below\n", pieces, [("1", b"b")])
+    assert (content, actions) == (b"foo\nbelow\nb", [Action.REPLACED])
+    assert texts(pieces) == [b"b"]
+
+
+def test_what_a_block_continues_is_known_also_where_an_equal_text_would_continue_it_elsewhere():
+    first = [("1", b"c"), ("2", b"d\n"), ("3", b"c")]
+    content, pieces, _ = evaluation(b"", (), first)
+    assert [piece.block.continues for piece in pieces] == [False, True, False]
+    content, pieces, actions = evaluation(b"cd\nc\nd\n", pieces, [*first, ("4", b"d\n")])
+    assert (content, actions) == (b"cd\nc\nd\n", [Action.STANDS] * 3 + [Action.ADOPTED])

@@ -68,8 +68,8 @@ def test_removing_a_link_leaves_what_it_leads_to(tmp_path):
     assert (tmp_path / "file").read_text() == "x"
 
 
-def block(text, *, adopted=False, statement="k"):
-    return Block(statement=statement, text=text, adopted=adopted)
+def block(text, *, adopted=False, statement="k", continues=False):
+    return Block(statement=statement, text=text, adopted=adopted, continues=continues)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def block(text, *, adopted=False, statement="k"):
         (b"a\nx\ny\n", [block(b"x\n"), block(b"y\n")], {0, 1}, (b"a\n", 0)),
         (b"a\nx\ny\n", [block(b"x\n"), block(b"y\n")], {0}, (b"a\ny\n", 0)),
         (b"a\nchanged\n", [block(b"x\n")], {0}, (b"a\nchanged\n", 1)),
-        (b"abcx\n", [block(b"abc", adopted=True, statement=""), block(b"x\n")], {1}, (b"abc", 0)),
+        (b"abcx\n", [block(b"abc", adopted=True, statement=""), block(b"x\n", continues=True)], {1}, (b"abc", 0)),
     ],
     ids=["among others", "beside an equal one", "two", "one of two", "edited by hand", "continues a line"],
 )

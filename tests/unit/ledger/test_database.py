@@ -195,6 +195,22 @@ def test_a_ledger_of_an_earlier_version_is_brought_up_to_date_with_all_that_it_k
     assert [one.block.text for one in known.blocks] == [b"x\n"]
 
 
+def test_what_stood_behind_a_text_without_a_newline_is_taken_for_what_continues_it(tmp_path, warnings):
+    connection = sqlite3.connect(tmp_path / "ledger.db")
+    for number, step in enumerate(STEPS[:8], 1):
+        connection.executescript(f"{step} PRAGMA user_version = {number};")
+    texts = [b"a\n", b"b", b"c\n", b"d"]
+    with connection:
+        connection.executemany(
+            "INSERT INTO block (path, position, statement, text, adopted) VALUES (?, ?, 'k', ?, 0)",
+            [(path, position, text) for path in (b"/a", b"/b") for position, text in enumerate(texts)],
+        )
+    connection.close()
+    with database.opened(tmp_path, wait=False, warn=warnings.append) as connection:
+        rows = connection.execute("SELECT path, continues FROM block ORDER BY path, position").fetchall()
+    assert rows == [(path, one) for path in (b"/a", b"/b") for one in (0, 0, 1, 0)]
+
+
 @pytest.fixture
 def old(tmp_path):
     """A ledger of version 1 with a source whose evaluations 6 (full) and 8 (repair) were the last."""
