@@ -182,12 +182,11 @@ def test_a_generated_key_is_one_for_ssh_keygen_openssl_and_the_server(site, chec
     made = tmp_path / "made"
     assert main.call(["key", "generate", str(made), "--password-file", str(tmp_path / "password")]) == 0
     told = capfd.readouterr().out
-    private = run("openssl", "enc", "-d", "-aes-256-cbc", "-a", "-pbkdf2", "-pass", f"file:{tmp_path}/password",
-                  "-in", made / "key.enc")  # fmt: skip
-    assert private == (made / "key").read_text()
+    opened = ["openssl", "enc", "-d", "-aes-256-cbc", "-a", "-pbkdf2", "-pass", f"file:{tmp_path}/password"]
+    assert run([*opened, "-in", made / "key.enc"]) == (made / "key").read_text()
     public = (made / "key.pub").read_text()
-    assert run("ssh-keygen", "-y", "-f", made / "key").split()[:2] == public.split()[:2]
-    assert "ED25519" in run("ssh-keygen", "-l", "-f", made / "key.pub")
+    assert run(["ssh-keygen", "-y", "-f", made / "key"]).split()[:2] == public.split()[:2]
+    assert "ED25519" in run(["ssh-keygen", "-l", "-f", made / "key.pub"])
     assert public.rstrip() in told
     assert all(server in told for server in ("GitHub", "GitLab", "Gitea"))
 
