@@ -41,9 +41,7 @@ RULES: dict[str, Rule] = {
         "git update-index --chmod=+x FILE..., commit, and remove this statement",
     ),
     # --- understanding ---
-    "unparsable": Rule(
-        _E, "it is run whole, as one step, and ends where the shell meets the error", "mend the syntax: sh -n FILE"
-    ),
+    "unparsable": Rule(_E, "it ends where the shell meets the error", "mend the syntax: sh -n FILE"),
     "run-whole": Rule(
         _W,
         "post.sh is run whole, as one step: all of it again with each commit, and nothing in it is done natively",
@@ -120,8 +118,7 @@ RULES: dict[str, Rule] = {
     "rm-rf-ungated": Rule(
         _E,
         "each new commit runs it again on a node that is up, where it takes away what others work with",
-        "make it a postscript and run it as 'RUN NAME  # nodeagent: boot', once a boot; "
-        'write variables as "${NAME:?}"',
+        "say '# nodeagent: boot' (once a boot) where post.sh does it",
     ),
     "chmod-here": Rule(
         _E,
@@ -131,12 +128,30 @@ RULES: dict[str, Rule] = {
     "restart-without-on": Rule(
         _W,
         "each new commit restarts the service, whatever it changed",
-        "add '# nodeagent: on=PATHS' with what the service reads, to the statement in post.sh; or '# nodeagent: boot'",
+        "say '# nodeagent: on=PATHS' (what the service reads), or boot, where post.sh does it",
     ),
     "reboot-ungated": Rule(
         _E, "each new commit reboots the node, and so does each boot", "test for what the reboot is to bring about"
     ),
+    # --- steps ---
+    "always-runs": Rule(
+        _W,
+        "nothing may keep it from running, so it runs in every evaluation, beside jobs too, not only when it is due",
+        "PROGRAM || { echo ...; exit 1; }, or PROGRAM || logger ...: these let it be a step; or put program and test "
+        "into a postscript",
+    ),
+    "exec-output": Rule(
+        _W,
+        "a step that is not due says nothing there, and what is printed there does not reach the journal",
+        "{ ...; } >FILE around what makes the file's content, where all runs each time; for a log, leave out the exec: "
+        "the journal has what steps print",
+    ),
     # --- flow ---
+    "loop-input": Rule(
+        _W,
+        "it reads what is left of the loop's input, and the loop ends after one turn",
+        "give it </dev/null (ssh -n)",
+    ),
     "endless-loop": Rule(
         _E,
         "nothing below it is reached while it waits, and the evaluation is ended at its time limit",

@@ -6,7 +6,7 @@ from nodeagent.evaluate.annotations import comments
 from nodeagent.lint.finding import Finding
 from nodeagent.lint.program import Program
 from nodeagent.lint.repository import Repository
-from nodeagent.lint.rules import again, danger, files, flow, secrets, understanding
+from nodeagent.lint.rules import again, danger, files, flow, loops, secrets, steps, understanding
 from nodeagent.lint.tree import Tree
 
 _OF_PROGRAMS: tuple[Callable[[Program], Iterable[Finding]], ...] = (
@@ -19,6 +19,7 @@ _OF_PROGRAMS: tuple[Callable[[Program], Iterable[Finding]], ...] = (
     danger.chmod_here,
     flow.endless_loop,
     flow.exit_in_subshell,
+    loops.loop_input,
     secrets.traced_secret,
 )
 _OF_REPOSITORIES: tuple[Callable[[Repository], Iterable[Finding]], ...] = (
@@ -26,6 +27,8 @@ _OF_REPOSITORIES: tuple[Callable[[Repository], Iterable[Finding]], ...] = (
     again.ln_sfn,
     danger.rm_rf_ungated,
     danger.restart_without_on,
+    steps.always_runs,
+    steps.exec_output,
     secrets.secret_mode,
     secrets.secret_in_clear,
     secrets.host_key_unchecked,

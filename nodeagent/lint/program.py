@@ -219,8 +219,10 @@ class Program:
     def _newlines(self) -> list[int]:
         return [match.start() for match in re.finditer(rb"\n", self.text)]
 
-    def finding(self, id_: str, at: int, what: str, severity: Severity | None = None, fix: str = "") -> Finding:
-        """A finding at an offset; the rule's entry in the catalogue adds why, and how to mend it."""
+    def finding(
+        self, id_: str, at: int, what: str, severity: Severity | None = None, *, why: str = "", fix: str = ""
+    ) -> Finding:
+        """A finding at an offset; the rule's entry in the catalogue adds why, and how to mend it, if not given."""
         rule = RULES[id_]
         begin = self.text.rfind(b"\n", 0, at) + 1
         return Finding(
@@ -229,7 +231,7 @@ class Program:
             file=self.file,
             line=bisect.bisect_left(self._newlines, at) + 1,
             column=len(self.text[begin:at].decode(errors="replace")) + 1,
-            message=f"{what}: {rule.why}",
+            message=f"{what}: {why or rule.why}",
             fix=fix or rule.fix,
         )
 

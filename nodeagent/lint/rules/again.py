@@ -13,6 +13,7 @@ from nodeagent.model import Phase
 _LOOKS = re.compile(
     rb"grep|\bawk\b|\bcmp\b|\bdiff\b|readlink|(?:\[|\btest)\s[^\n]*-[edfLhrsx]\b|\bfind\b|case .*\$\(.*cat|stamp|\.done"
 )
+_LEAVES = re.compile(rb"(?<![\w-])(?:return|break|continue|exit|exec)(?![\w-])")
 _USERS = re.compile(rb"\bid\b|getent|grep|/etc/(?:passwd|group)")
 _MOUNTS = re.compile(rb"mountpoint|findmnt|/proc/(?:self/)?mount|\bmount\b|grep|(?:\[|\btest)\s[^\n]*-[ed]\b")
 _HARMLESS_APPEND = re.compile(
@@ -29,14 +30,21 @@ def append_in_script(repository: Repository) -> Iterator[Finding]:
         for place in program.places:
             for target in _appended(place):
                 if not _once(repository, program, place, target):
-                    known = _ON_NODE.match(target.text)
-                    yield program.finding(
-                        "append-in-script",
-                        place.node.start,
-                        f"appends to {shown(target.text)}"
-                        + ("" if not program.entry else ", which the agent cannot do"),
-                        None if known else Severity.WARNING,
-                    )
+                    what, fix = f"appends to {shown(target.text)}", ""
+                    if program.entry:
+                        why, fix = _left(program, place)
+                        what += f" {why}, which the agent leaves to the shell"
+                    severity = None if _ON_NODE.match(target.text) else Severity.WARNING
+                    yield program.finding("append-in-script", place.node.start, what, severity, fix=fix)
+
+
+def _left(program: Program, place: Place) -> tuple[str, str]:
+    """Why the agent does not append what this statement prints, and how to write it so that it does."""
+    leaves = _LEAVES.search(program.slice(place.node)) if isinstance(place.node, Compound) else None
+    if leaves:
+        word = leaves.group().decode()
+        return f"what is left in its middle by '{word}'", f"write it without {word}: if CONDITION; then ...; fi"
+    return "in a way of its own", "print the text by cat, echo, printf, or { ...; } around these, with >>FILE behind it"
 
 
 def _appended(place: Place) -> Iterator[Word]:

@@ -19,6 +19,7 @@ _VARIABLE_AT_START = re.compile(rb'"?\$(?:\{(\w+)(?P<check>:\?|:?-[^}])?[^}]*\}|
 _CHANGED = re.compile(rb"\bcmp\b|\bdiff\b|-nt\b|-ot\b|sha\d*sum|md5sum|chang|is-active|is-failed|rsync|grep", re.I)
 _GATES = frozenset({"boot"})
 _PACES = frozenset({"on", "boot", "idle"})
+_SERVICES = ("systemctl", "service", "rc-service")
 _RESTARTS = frozenset({"restart", "reload", "try-restart", "reload-or-restart", "try-reload-or-restart", "condrestart"})
 
 
@@ -31,7 +32,9 @@ def rm_rf_ungated(repository: Repository) -> Iterator[Finding]:
             found.sort(key=lambda item: item[1] is not Severity.ERROR)
             if found and not _gated(repository, program, call, found[0][1]):
                 word, severity = found[0]
-                yield program.finding("rm-rf-ungated", word.start, f"rm -rf {shown(word.text)}", severity)
+                fix = _where(repository, program, "say '# nodeagent: boot' (once a boot)")
+                fix += '; write variables as "${NAME:?}"' if b"$" in word.text else ""
+                yield program.finding("rm-rf-ungated", word.start, f"rm -rf {shown(word.text)}", severity, fix=fix)
 
 
 def _wide(program: Program, word: Word) -> Severity | None:
@@ -70,15 +73,29 @@ def _paced(repository: Repository, program: Program, call: Call, names: frozense
     return bool(runs) and all(run.caller.names_at(run.call.command.line) & names for run in runs)
 
 
+def restarts(call: Call) -> bool:
+    """Does it restart a service, whichever?"""
+    return call.name in _SERVICES and any(word.literal in _RESTARTS for word in call.operands)
+
+
 def restart_without_on(repository: Repository) -> Iterator[Finding]:
     for program in repository.programs:
-        for call in program.calls("systemctl", "service", "rc-service"):
-            verbs = [w.literal for w in call.operands]
-            verb = next((v for v in verbs if v in _RESTARTS), None)
-            if verb is None or program.guarded(call.place, _CHANGED):
+        for call in program.calls(*_SERVICES):
+            if not restarts(call) or program.guarded(call.place, _CHANGED):
                 continue
             if not _paced(repository, program, call, _PACES):
-                yield program.finding("restart-without-on", call.command.start, shown(program.slice(call.command)))
+                fix = _where(repository, program, "say '# nodeagent: on=PATHS' (what the service reads), or boot,")
+                yield program.finding(
+                    "restart-without-on", call.command.start, shown(program.slice(call.command)), fix=fix
+                )
+
+
+def _where(repository: Repository, program: Program, what: str) -> str:
+    """What to do in post.sh: on this line, or on those that run this script."""
+    if program.entry:
+        return f"{what} on this line"
+    lines = [f"{shown(run.caller.file)}:{run.call.command.line}" for run in repository.runs_of(program.file)]
+    return f"{what} on {', '.join(lines[:3])}, which runs this script" if lines else f"{what} where post.sh runs it"
 
 
 def reboot_ungated(program: Program) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from nodeagent.evaluate.functions import functions
+from nodeagent.evaluate.syntax import Word
 from nodeagent.lint.finding import Finding, Severity, shown
 from nodeagent.lint.program import Call, Program
 from nodeagent.lint.repository import ENTRY, SCRIPTS, Repository, copies_arguments
@@ -86,10 +87,8 @@ def no_shebang(repository: Repository) -> Iterator[Finding]:
         if program.file == ENTRY:
             yield program.finding("no-shebang", 0, "its first line names no shell")
         elif not program.entry and (program.run or repository.tree.entries[program.file].executable):
-            what = (
-                "its first line names no interpreter, so only a shell can start it, and takes it for its own language"
-            )
-            yield program.finding("no-shebang", 0, what, Severity.WARNING)
+            why = "only a shell can start it, and takes it for its own language"
+            yield program.finding("no-shebang", 0, "its first line names no interpreter", Severity.WARNING, why=why)
 
 
 def crlf(repository: Repository) -> Iterator[Finding]:
@@ -110,7 +109,11 @@ def missing_source(repository: Repository) -> Iterator[Finding]:
             words = call.operands if call.name == "cat" else call.words[1:2]
             for word in words:
                 path = repository.locate(program, call, word)
-                if path and not _there(repository, path) and not _optional(program, call):
+                if not path or _optional(program, call):
+                    continue
+                if call.name != "cat" and b"/" not in word.text:
+                    yield from _sought_in_path(repository, program, word, path)
+                elif not _there(repository, path):
                     yield program.finding("missing-source", word.start, f"{shown(path)} is not in the repository")
     for run in repository.runs:
         if _optional(run.caller, run.call):
@@ -122,6 +125,14 @@ def missing_source(repository: Repository) -> Iterator[Finding]:
         elif run.path is None and tree.is_directory(SCRIPTS) and run.name not in _SYSTEM:
             what = f"{SCRIPTS}/{shown(run.name)} is not in the repository, unless the node's image has this program"
             yield run.caller.finding("missing-source", at, what, Severity.WARNING)
+
+
+def _sought_in_path(repository: Repository, program: Program, word: Word, path: str) -> Iterator[Finding]:
+    """``. lib.sh``: only bash, when it is not ``sh``, looks in the directory where it stands."""
+    if program.shell != "bash" and repository.tree.file(path) and b"PATH=" not in program.text:
+        name = shown(word.text)
+        what = f"sh looks for {name} in PATH, not in this directory"
+        yield program.finding("missing-source", word.start, what, fix=f". ./{name}")
 
 
 def _there(repository: Repository, path: str) -> bool:

@@ -8,6 +8,7 @@ from nodeagent.evaluate.annotations import Comment
 from nodeagent.evaluate.attached import attached
 from nodeagent.evaluate.interpreter import interpreter
 from nodeagent.evaluate.statements import Instrumented
+from nodeagent.evaluate.syntax import without_comments
 from nodeagent.lint.catalogue import RULES
 from nodeagent.lint.finding import Finding, Severity, shown
 from nodeagent.lint.program import Program
@@ -47,13 +48,30 @@ def _refused(program: Program, verdicts: Sequence[Verdict]) -> Iterator[Finding]
         if len(refusing) < len(verdicts):
             taking = ", ".join(v.shell for v in verdicts if v.line is None)
             what = f"{said}; {taking} takes it, so all depends on what the node's /bin/sh is"
-            yield program.finding("unparsable", at, what, Severity.WARNING)
+            yield program.finding("unparsable", at, what, Severity.WARNING, why=_ends(program))
         else:
-            yield program.finding("unparsable", at, said)
+            yield program.finding("unparsable", at, said, why=_ends(program))
     elif program.script.error_line is not None and (program.entry or not verdicts):
         at = _offset(program.text, program.script.error_line)
         severity = Severity.WARNING if verdicts else None
-        yield program.finding("unparsable", at, "the agent's grammar does not understand this line", severity)
+        fix = "write it in another way, or move it to a postscript" if verdicts else ""
+        what = "the agent does not understand this line"
+        yield program.finding("unparsable", at, what, severity, why=_left(program), fix=fix)
+
+
+def _ends(program: Program) -> str:
+    """What a shell's refusal comes to."""
+    ends = RULES["unparsable"].why
+    return f"post.sh is run whole, as one step, and {ends}" if program.file == ENTRY else ends
+
+
+def _left(program: Program) -> str:
+    """What it comes to that only the agent does not understand a program."""
+    if program.file == ENTRY:
+        return RULES["run-whole"].why
+    if program.entry:
+        return "all of this file is left to the shell, and always runs: nothing in it is a step"
+    return "no shell could be asked whether it is right"
 
 
 def _offset(text: bytes, line: int) -> int:
@@ -74,9 +92,10 @@ def run_whole(repository: Repository) -> Iterator[Finding]:
             first = program.text.split(b"\n", 1)[0]
             yield program.finding("run-whole", 0, f"{shown(first, 40)} is not a plain shell")
         elif program.script.error_line is None and (reason := repository.instrumented.whole):
-            word = reason.split()[-1].encode()
-            match = re.search(re.escape(word), program.text)
-            yield program.finding("run-whole", match.start() if match else 0, shown(reason))
+            file, _, said = reason.rpartition(": ")
+            at = next((other for other in repository.entries if other.file == file), program)
+            match = re.search(re.escape(said.split()[-1].encode()), without_comments(at.script))
+            yield at.finding("run-whole", match.start() if match else 0, shown(said))
 
 
 def annotation_words(repository: Repository) -> Iterator[Finding]:

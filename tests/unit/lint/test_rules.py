@@ -48,6 +48,28 @@ HITS: list[tuple[str, Files]] = [
     ("append-in-script", script('for h in a b; do echo "$h" >>/etc/hosts; done\n')),
     ("append-in-script", script('echo a >>"$TARGET"\n')),
     ("append-in-script", post("getent hosts a | sort >>/etc/hosts\n")),
+    ("append-in-script", post("{\n  echo a\n  [ -e /x ] || exit 1\n  echo b\n} >>/etc/hosts\n")),
+    ("append-in-script", post("for h in a b; do\n  echo $h\n  break\ndone >>/etc/hosts\n")),
+    ("append-in-script", post("f() {\n  {\n    echo a\n    return\n  } >>/etc/hosts\n}\nf\n")),
+    ("always-runs", post("dnf -y install x\nif [ $? -ne 0 ]; then echo no; fi\n")),
+    ("always-runs", post("./job\nstatus=$?\n", job=SH)),
+    ("always-runs", post(RUN + "if ! RUN job; then echo no; fi\n", job=SH)),
+    ("always-runs", post(RUN + "RUN job\n[ $? -eq 0 ] || echo no\n", job=SH)),
+    ("always-runs", post("if systemctl restart x; then echo yes; fi\n")),
+    ("always-runs", post("if [ -e /x ]; then\n  touch /y\n  exit\nfi\n")),
+    ("always-runs", post(". ./lib.sh\n", **{"lib.sh": "f() {\n  modprobe x\n  return $?\n}\nf\n"})),
+    ("exec-output", post("exec >/var/log/post.out 2>&1\nsystemctl enable x\n")),
+    ("exec-output", post("exec 3>&1\nexec 1>/etc/issue\necho a\ndmidecode -s x\nexec >&3\n")),
+    ("exec-output", {"post.sh": "#!/bin/bash\nexec &>/root/post.txt\nif true; then systemctl enable x; fi\n"}),
+    ("exec-output", post(". ./lib.sh\n", **{"lib.sh": "exec >/etc/x\nmodprobe x\n"})),
+    ("loop-input", script("while read -r h; do ssh $h date; done </etc/x\n")),
+    ("loop-input", script("cat /etc/x | while read -r h; do sudo ssh -p 22 $h sed -n 1p /x; done\n")),
+    ("loop-input", script("while IFS=: read -r a b; do\n  if x; then d=$(ssh $a date); fi\ndone <<END\n1:2\nEND\n")),
+    ("loop-input", post("while read -r a; do\n  cat >>/etc/x\ndone <files/a\n", files__a="")),
+    (
+        "loop-input",
+        script("getent hosts | while read -r a; do srun -N1 x; done\nwhile read -r a; do bash -s; done <<<x\n"),
+    ),
     ("sed-append", script("sed -i '$a PermitRootLogin no' /etc/ssh/sshd_config\n")),
     ("sed-append", script("sed -i '/^Host/a\\  User root' /etc/ssh/ssh_config\n")),
     ("sed-append", script("sed -i '1i # ours' /etc/x\n")),
@@ -115,6 +137,7 @@ HITS: list[tuple[str, Files]] = [
     ("crlf", script("echo a\r\n")),
     ("missing-source", post(COPY + TOP + "COPY ./a /etc/a\n")),
     ("missing-source", post(COPY + "COPY files/a /etc/a\n")),
+    ("missing-source", post(". lib.sh\n", **{"lib.sh": "x\n"})),
     ("missing-source", post("cat ./files/hosts >>/etc/hosts\n")),
     ("missing-source", post('. "$(dirname "$0")/lib.sh"\n')),
     ("missing-source", {**script("true\n"), **post(RUN + "RUN jib\n")}),
@@ -176,6 +199,39 @@ NEAR_MISSES: list[tuple[str, Files]] = [
     ("append-in-script", script('echo a >>"$LOGFILE" 2>&1\n')),
     ("append-in-script", script("x 2>>/etc/err\n")),
     ("append-in-script", script("sed -i '/ours/d' /etc/x\necho ours >>/etc/x\n")),
+    ("append-in-script", post("if [ -e /x ]; then\n  { echo a; echo 'exit '; } >>/etc/hosts\n  exit 1\nfi\n")),
+    ("always-runs", post("dnf -y install x || { echo no; exit 1; }\ny || logger no\nz || true\na && b\n")),
+    ("always-runs", post("id slurm\nif [ $? -ne 0 ]; then echo no; fi\nrpm -q x\n[ $? -eq 0 ] || echo no\n")),
+    ("always-runs", post("if systemctl is-active -q x; then y; fi\nif grep -q a /b; then systemctl restart c; fi\n")),
+    ("always-runs", {**script("a\nif [ $? -ne 0 ]; then b; fi\n")}),
+    ("always-runs", post(COPY + "COPY ./a /etc/a\n[ $? -eq 0 ] || echo no\necho b >/etc/b\nc=$?\n", a="")),
+    ("always-runs", post(RUN + "RUN job || exit 1\ntouch /x\nexit 0\n", job=SH)),
+    (
+        "exec-output",
+        post("exec >/dev/null\nmodprobe x\nexec >>/var/log/x\ny\nexec 2>/var/log/e\nz\nexec ./job\n", job=SH),
+    ),
+    ("exec-output", post("exec 3>&1 >/etc/issue\necho a\nuname -n\nexec 1>&3\nmodprobe x\n")),
+    ("exec-output", {"post.sh": "#!/bin/bash\nexec > >(tee /var/log/x)\nmodprobe x\n"}),
+    ("exec-output", script("exec >/var/log/x\nmodprobe x\n")),
+    (
+        "loop-input",
+        script("while read -r h; do ssh -n $h x; ssh -o A=b -nT $h x; ssh $h x </dev/null; ssh $h x & done </x\n"),
+    ),
+    ("loop-input", script("while read -r h <&3; do ssh $h; done 3</x\nfor h in a b; do ssh $h x; done\nssh c\n")),
+    (
+        "loop-input",
+        script(
+            "while read -r a; do echo $a | cat; cat /etc/x; cat <<E; done </x\nb\nE\nwhile true; do cat; break; done\n"
+        ),
+    ),
+    (
+        "loop-input",
+        script("while read -r a; do { cat; ssh b; } <$a; d=$(ssh -n $a x); srun --input=none x; done </x\n"),
+    ),
+    (
+        "loop-input",
+        script("ssh a ls | while read -r b; do echo $b; done\nwhile ssh a true; do sleep 1; break; done </x\n"),
+    ),
     ("sed-append", script("sed -i 's/a/b/' /etc/x\nsed -i '/a/d' /etc/x\n")),
     ("sed-append", script("sed -i '/^a/c a b' /etc/x\n")),
     ("sed-append", script("grep -q x /etc/x || sed -i '$a x' /etc/x\n")),
@@ -261,6 +317,8 @@ NEAR_MISSES: list[tuple[str, Files]] = [
     ("missing-source", {**script("true\n"), **post(RUN + "RUN systemctl start x\nRUN job\nRUN $X\n")}),
     ("missing-source", post(COPY + 'cd "$1" || exit 1\nCOPY ./a /etc/a\n')),
     ("missing-source", {**post(COPY + TOP + "COPY ./d/*.conf /etc/d/\nCOPY d /etc\n"), "files/d/x.conf": ""}),
+    ("missing-source", post(". git-sh-setup\nPATH=$PATH:.\n. lib.sh\n", **{"lib.sh": "x\n"})),
+    ("missing-source", {"post.sh": "#!/bin/bash\n. lib.sh\nsource ./lib.sh\n", "lib.sh": "x\n"}),
     ("missing-source", post("cat /etc/os-release\nhostname >./me\ncat ./me >>/etc/x\n")),
     (
         "placeholder-copied",
@@ -330,6 +388,27 @@ def test_a_chmod_in_post_sh_makes_a_missing_execute_bit_a_warning(linted: Lint) 
 @pytest.mark.parametrize("call", ["sh postscripts/job\n", "true\n"])
 def test_a_program_that_needs_no_execute_bit_is_left_alone(linted: Lint, call: str) -> None:
     assert "not-executable" not in ids(linted(script("true\n", call), plain=["postscripts/job"]))
+
+
+def test_a_finding_says_where_post_sh_can_mend_what_a_script_does(linted: Lint) -> None:
+    (restart,) = [f for f in linted(script("systemctl restart x\n")) if f.id == "restart-without-on"]
+    assert restart.file == "postscripts/job"
+    assert "on post.sh:7, which runs this script" in restart.fix
+    (removal,) = [f for f in linted(post('rm -rf "$A"\n')) if f.id == "rm-rf-ungated"]
+    assert removal.fix == "say '# nodeagent: boot' (once a boot) on this line; write variables as \"${NAME:?}\""
+
+
+def test_what_keeps_a_program_from_being_taken_apart_is_shown_where_it_stands(linted: Lint) -> None:
+    (found,) = linted(post("# no alias here\n. ./lib.sh\n", **{"lib.sh": "# alias\n  alias a=b\n"}))
+    assert (found.id, found.file, found.line, found.column) == ("run-whole", "lib.sh", 2, 3)
+
+
+def test_every_rule_says_why_it_matters_and_how_to_mend_it(linted: Lint) -> None:
+    assert all(rule.why and rule.fix for rule in RULES.values())
+    for _, files in HITS:
+        for found in linted(files):
+            what, _, why = found.message.partition(": ")
+            assert all((what, why, found.fix)), found
 
 
 def test_every_rule_has_a_hit_and_a_near_miss() -> None:

@@ -31,6 +31,13 @@ def test_a_comment_anywhere_else_does_not_silence(linted: Lint, text: str) -> No
     assert [finding.id for finding in linted({"post.sh": "#!/bin/sh\n" + text})] == ["ln-sfn"]
 
 
+@pytest.mark.parametrize("text", [f"{LINK} # nodeagent: ignore=ln-sfn\n", f"# nodeagent: ignore=ln-sfn\n{LINK}\n"])
+def test_a_comment_silences_in_a_sourced_file_what_is_found_there(linted: Lint, text: str) -> None:
+    assert linted({"post.sh": "#!/bin/sh\n. ./lib.sh\n", "lib.sh": text}) == []
+    (found,) = linted({"post.sh": "#!/bin/sh\n# nodeagent: ignore=ln-sfn\n. ./lib.sh\n", "lib.sh": LINK + "\n"})
+    assert (found.id, found.file) == ("ln-sfn", "lib.sh")
+
+
 def test_what_is_said_of_a_whole_file_is_silenced_on_its_second_line(linted: Lint) -> None:
     files = {"post.sh": "#!/bin/sh\n# nodeagent: ignore=not-executable\nx\n"}
     assert linted(files, plain=["post.sh"]) == []
