@@ -1,6 +1,7 @@
 """``nodeagent apply``: evaluate now. ``nodeagent adopt``: take what is there as done."""
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -98,7 +99,8 @@ def _tell(done: Evaluation, args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(_as_json(done), indent=2))  # noqa: T201 - the verb's output
     else:
-        print(_summary(done), file=sys.stderr)  # noqa: T201 - the verb's output
+        with contextlib.suppress(OSError):  # what was done counts, not who hears of it
+            print(_summary(done), file=sys.stderr)  # noqa: T201 - the verb's output
     if args.detailed_exitcodes:
         return (_CHANGED if done.changed else 0) | (_FAILED if done.failed else 0)
     return 1 if done.failed else 0

@@ -1,10 +1,13 @@
 """``nodeagent VERB``: finds the verb, and turns what it raises into an exit code."""
 
 import argparse
+import contextlib
+import errno
 import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import TextIO
 
 from nodeagent import __version__
 from nodeagent.errors import NodeagentError, NotNow
@@ -46,15 +49,33 @@ def call(argv: Sequence[str]) -> int:
         finally:
             sys.stdout.flush()  # here, where an error can still be told from success
     except NodeagentError as error:
-        print(f"nodeagent: {error}", file=sys.stderr)  # noqa: T201 - the command line's own voice
-        return _NOT_NOW if isinstance(error, NotNow) else 1
+        _say(str(error))
+        code = _NOT_NOW if isinstance(error, NotNow) else 1
     except KeyboardInterrupt:
-        return _INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read has read enough. What is still in the buffer must not be tried again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        code = _INTERRUPTED
+    except OSError as error:
+        if not _refuses(sys.stdout):
+            raise
+        if error.errno != errno.EPIPE:  # else whoever read has read enough
+            _say(f"standard output: {error.strerror}: send it to where it can be written")
+        code = 1
+    _refuses(sys.stderr)
     return code
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):  # nobody hears it; the exit code says it too
+        print(f"nodeagent: {text}", file=sys.stderr)  # noqa: T201 - the command line's own voice
+
+
+def _refuses(stream: TextIO) -> bool:
+    """Whether what still waits in a stream cannot be written; Python would try it again at exit, and end with 120."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return True
+    return False
 
 
 def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:

@@ -18,6 +18,7 @@ from nodeagent.evaluate.functions import CopyFunction
 from nodeagent.evaluate.grammar import parse
 from nodeagent.evaluate.stand import Stand
 from nodeagent.evaluate.stand_in import in_place_of, restore_original
+from nodeagent.node import needs
 
 _SIZE_LIMIT = 2**20  # bytes that are read of a file that is not known
 
@@ -34,21 +35,18 @@ class Note:
         self._file = state / "stand-ins"
 
     def restore(self) -> None:
-        """Bring back what a killed agent has left."""
+        """Bring back what still is replaced, as a killed agent leaves it; nothing is noted any more."""
         if self._file.exists():
             for name in self._file.read_bytes().split(b"\0"):
                 if name and os.path.isdir(os.path.dirname(name)):
                     restore_original(Path(os.fsdecode(name)))
-            self.clear()
+            self._file.unlink(missing_ok=True)
 
     def write(self, files: list[Path]) -> None:
-        with self._file.open("wb") as file:
+        with needs(self._file), self._file.open("wb") as file:
             file.write(b"\0".join(map(os.fsencode, files)))
             file.flush()
             os.fsync(file.fileno())
-
-    def clear(self) -> None:
-        self._file.unlink(missing_ok=True)
 
 
 class Sourcing:
@@ -87,8 +85,8 @@ class Sourcing:
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._standing.close()
-        if self._texts:
-            self._note.clear()
+        if self._texts and value is None:  # an error may be that a text could not be brought back: the note stays
+            self._note.restore()
 
     def request(self, words: list[str], stand: Stand) -> bool:
         """Answer a request that is about files: is it one?

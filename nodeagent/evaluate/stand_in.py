@@ -33,24 +33,23 @@ def in_place_of(original: Path, text: bytes) -> Iterator[Back]:
     Raises:
         OSError: the directory is not writable.
     """
-    backup, staged = _names(original)
     restore_original(original)
-    status = original.stat()
-    with needs(staged):
-        staged.write_bytes(text)
-    os.chmod(staged, stat.S_IMODE(status.st_mode))
-    os.chown(staged, status.st_uid, status.st_gid)
-    os.link(original, backup)
+    backup, staged = _names(original)
 
     def back() -> None:
         restore_original(original)
 
     try:
+        status = original.stat()
+        with needs(staged):
+            staged.write_bytes(text)
+        os.chmod(staged, stat.S_IMODE(status.st_mode))
+        os.chown(staged, status.st_uid, status.st_gid)
+        os.link(original, backup)
         os.rename(staged, original)
         yield back
     finally:
         back()
-        staged.unlink(missing_ok=True)
 
 
 def restore_original(original: Path) -> None:

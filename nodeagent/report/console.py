@@ -1,5 +1,6 @@
 """The same texts for a person who looks on: one line an entry, in colour on a terminal."""
 
+import contextlib
 import os
 from typing import TextIO
 
@@ -11,7 +12,7 @@ _PLAIN = "\33[0m"
 
 
 class ConsoleReporter:
-    """Writes events to a stream.
+    """Writes events to a stream, as long as it takes them: a full disk or a reader that is gone stops no work.
 
     Args:
         stream: usually stderr: stdout belongs to results.
@@ -30,5 +31,7 @@ class ConsoleReporter:
                 continue
             text = f"{entry.identifier}: {entry.message}".encode("utf-8", "surrogateescape").decode("utf-8", "replace")
             colour = _COLOURS.get(entry.priority, "") if self._colour else ""
-            self._stream.write(f"{colour}{text}{_PLAIN if colour else ''}\n")
-        self._stream.flush()
+            with contextlib.suppress(OSError):
+                self._stream.write(f"{colour}{text}{_PLAIN if colour else ''}\n")
+        with contextlib.suppress(OSError):
+            self._stream.flush()

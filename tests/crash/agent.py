@@ -115,7 +115,8 @@ def _be_agent(argv: Sequence[str], *, gate: int, output: int) -> NoReturn:
             pass
         status = call(argv)
     except BaseException:  # noqa: BLE001 - the very top of a process
-        os.write(2, traceback.format_exc().encode())
+        with contextlib.suppress(OSError):
+            os.write(2, traceback.format_exc().encode())
     os._exit(status)
 
 

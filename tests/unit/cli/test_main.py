@@ -62,6 +62,50 @@ def test_a_reader_that_goes_away_early_is_no_error_to_talk_about() -> None:
     process.reap()
 
 
+_PROGRAM = """
+import sys
+from nodeagent.cli import main, status
+from nodeagent.errors import NotNow
+
+def verb(args):
+    if sys.argv[1]:
+        raise NotNow(sys.argv[1])
+    print("result")
+    return 2
+
+status._status = verb
+main.main(["status"])
+"""
+
+
+@pytest.mark.parametrize(
+    ("error", "full", "code", "heard"),
+    [
+        ("", "stdout", 1, b"nodeagent: standard output: No space left on device: send it to where it can be written\n"),
+        ("", "stderr", 2, b"result\n"),
+        ("another one is at work", "stderr", 75, b""),
+        ("another one is at work", "stdout", 75, b"nodeagent: another one is at work\n"),
+    ],
+)
+def test_an_output_that_takes_nothing_is_said_where_it_can_be_and_never_changes_another_code(
+    error: str, full: str, code: int, heard: bytes
+) -> None:
+    receiver, sender = os.pipe()
+
+    def run() -> None:
+        refusing, taking = (1, 2) if full == "stdout" else (2, 1)
+        os.dup2(os.open("/dev/full", os.O_WRONLY), refusing)
+        os.dup2(sender, taking)
+        os.execv(sys.executable, [sys.executable, "-E", "-c", _PROGRAM, error])
+
+    process = child.fork(run, keep=[sender], session=True)
+    os.close(sender)
+    with open(receiver, "rb") as stream:
+        assert stream.read() == heard
+    assert process.ending() == f"exited with code {code}"
+    process.reap()
+
+
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main.call(["--version"])

@@ -1,10 +1,11 @@
 """Which text stands at a file's path, and when."""
 
 import os
+import subprocess  # noqa: TID251 - the immutable directory is made by chattr(1)
 
 import pytest
 
-from nodeagent.errors import AnnotationInvalid
+from nodeagent.errors import AnnotationInvalid, NodeUnusable
 from nodeagent.evaluate.functions import CopyFunction
 from nodeagent.evaluate.sourcing import Note, Sourcing, with_notice
 from nodeagent.evaluate.stand import Stand
@@ -93,3 +94,31 @@ def test_what_a_killed_agent_has_left_is_brought_back(tree, tmp_path):
 
 def test_the_first_line_says_that_the_file_is_open_and_stays_the_first():
     assert with_notice(b"#!/bin/sh\nx\n") == b"__na_in && :; #!/bin/sh\nx\n"
+
+
+def test_a_text_that_cannot_be_brought_back_is_brought_back_by_the_next_run(tree, tmp_path):
+    texts = {"lib/x.sh": (b"original", b"instrumented")}
+    sourcing = Sourcing(directory=tree, entry="post.sh", text=b"verbs", sourced=texts, note=Note(tmp_path))
+
+    def run():
+        with sourcing:
+            sourcing.request(["hello"], at(tree))
+            sourcing.request(["dot", "lib/x.sh", ""], at(tree))
+            subprocess.run(["chattr", "+i", tree / "lib"], check=True)
+            sourcing.request(["in"], at(tree))
+
+    try:
+        with pytest.raises(PermissionError):
+            run()
+    finally:
+        subprocess.run(["chattr", "-i", tree / "lib"], check=True)
+    Note(tmp_path).restore()
+    assert (tree / "lib/x.sh").read_text() == "original"
+    assert os.listdir(tree / "lib") == ["x.sh"]
+    assert os.listdir(tmp_path) == ["tree"]
+
+
+def test_a_note_that_cannot_be_written_names_itself(tmp_path):
+    (tmp_path / "stand-ins").symlink_to("/dev/full")
+    with pytest.raises(NodeUnusable, match=r"/stand-ins: No space left on device: make room"):
+        Note(tmp_path).write([tmp_path / "x.sh"])

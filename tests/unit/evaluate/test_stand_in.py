@@ -2,7 +2,9 @@
 
 import os
 
-from nodeagent.evaluate.stand_in import restore_original, with_prelude
+import pytest
+
+from nodeagent.evaluate.stand_in import in_place_of, restore_original, with_prelude
 
 
 def test_a_crash_while_the_instrumented_text_stands_there_is_healed(tmp_path):
@@ -15,6 +17,15 @@ def test_a_crash_while_the_instrumented_text_stands_there_is_healed(tmp_path):
     restore_original(script)
     assert script.read_text() == "original"
     assert [p.name for p in tmp_path.iterdir()] == ["post.sh"]
+
+
+def test_where_the_text_cannot_stand_nothing_of_it_is_left(tmp_path):
+    os.mkfifo(tmp_path / "post.sh")
+    (tmp_path / ".post.sh.nodeagent-original").mkdir()  # neither can the original be linked there nor this be renamed
+    (tmp_path / ".post.sh.nodeagent-original/x").touch()
+    with pytest.raises(OSError, match=r"post\.sh"), in_place_of(tmp_path / "post.sh", b"instrumented"):
+        pass
+    assert sorted(os.listdir(tmp_path)) == [".post.sh.nodeagent-original", "post.sh"]
 
 
 def test_the_verbs_are_sourced_in_the_first_line(tmp_path):

@@ -43,3 +43,12 @@ def test_what_was_left_as_it_is_is_said_only_when_asked() -> None:
 
 def test_bytes_that_are_no_utf_8_are_shown_as_such() -> None:
     assert shown(io.StringIO(), StepOutput(number=0, text="a\udcff")) == "postscripts: a\N{REPLACEMENT CHARACTER}\n"
+
+
+def test_a_stream_that_takes_nothing_stops_nobody() -> None:
+    full = open("/dev/full", "w")  # noqa: SIM115 - closing it tells the error once more
+    reporter = ConsoleReporter(full)
+    for number in range(2000):  # more than any buffer holds
+        reporter.report(Notice(priority=3, text=f"{number} bad"))
+    with pytest.raises(OSError, match="No space left on device"):
+        full.close()
