@@ -11,7 +11,7 @@ SHELL_PROGRAMS = $(shell git grep -lE '^\#! ?/.*\b(sh|bash|dash)( |$$)' -- .ci b
 	':!*.py' ':!*.md')
 
 .DEFAULT_GOAL := help
-.PHONY: help check shellcheck test vm-test fuzz planted crash demo bench format wheel lock clean venv run-programs test-programs
+.PHONY: help check shellcheck test vm-test fuzz planted crash demo bench format man wheel lock clean venv run-programs test-programs
 
 help: ## say what each target does
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -24,6 +24,7 @@ check: test-programs ## ruff, formatting, mypy, import contract, shellcheck
 	$(BIN)/mypy bench/native-call
 	$(BIN)/mypy bench/copy
 	$(BIN)/mypy vm-tests
+	MYPYPATH=packaging $(BIN)/mypy -p pages
 	$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory shellcheck
 
@@ -56,6 +57,9 @@ bench: run-programs ## CPU and memory of cycles that find no news, CPU of a nati
 format: venv ## lay the code out, mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+man: venv ## build/pages: man pages, completions, and a nodeagent.toml in which every key is a comment
+	PYTHONPATH=packaging:. $(BIN)/python -m pages build/pages
 
 wheel: venv ## dist/nodeagent-*.whl and the source archive
 	$(BIN)/python -m build --no-isolation --outdir dist .

@@ -20,6 +20,11 @@ Drift = Literal["repair", "report"]
 Prune = Literal["report", True, False]
 
 
+def _said(default: Any, description: str) -> Any:
+    """A key with its default; nodeagent.toml(5) is made of these descriptions."""
+    return Field(default=default, description=description)
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -34,15 +39,18 @@ class _Table(BaseModel):
 class Source(_Table):
     """Where the wanted state comes from."""
 
-    url: str = Field(min_length=1)
-    ref: str = Field(default="main", min_length=1)
-    key: AbsolutePath = Path("/etc/nodeagent/key.enc")
-    known_hosts: AbsolutePath = Path("/etc/nodeagent/known_hosts")
-    checkout: AbsolutePath = Path("/configs")
-    user: str = "nodeagent"  # the fetch worker runs as this user
-    connect_timeout: float = Field(default=10, gt=0, le=600)  # seconds
-    timeout: float = Field(default=30, gt=0, le=3600)  # seconds without a byte from the server
-    fetch_limit: float = Field(default=600, gt=0)  # seconds; then the fetch worker is killed
+    url: str = Field(min_length=1, description="The repository: ssh://USER@HOST[:PORT]/PATH or USER@HOST:PATH.")
+    ref: str = Field(default="main", min_length=1, description="The branch that this node follows.")
+    key: AbsolutePath = _said(Path("/etc/nodeagent/key.enc"), "The encrypted deploy key.")
+    known_hosts: AbsolutePath = _said(
+        Path("/etc/nodeagent/known_hosts"),
+        "The host keys of the git server, as ssh-keyscan prints them; any other is refused.",
+    )
+    checkout: AbsolutePath = _said(Path("/configs"), "Where post.sh finds the repository's files.")
+    user: str = _said("nodeagent", "The fetch worker runs as this user.")
+    connect_timeout: float = Field(default=10, gt=0, le=600, description="Seconds until the server must have answered.")
+    timeout: float = Field(default=30, gt=0, le=3600, description="Seconds without a byte from the server.")
+    fetch_limit: float = Field(default=600, gt=0, description="Seconds; then the fetch worker is killed.")
 
     @field_validator("url")
     @classmethod
@@ -63,16 +71,24 @@ class Source(_Table):
 class Password(_Table):
     """Where the password of the key file comes from; the systemd credential goes first."""
 
-    credential: str = "nodeagent.password"
-    file: AbsolutePath = Path("/run/nodeagent.password")  # root-only, on tmpfs
+    credential: str = _said("nodeagent.password", "The name of the systemd credential.")
+    file: AbsolutePath = _said(
+        Path("/run/nodeagent.password"), "Its first line, if there is no credential; root-only, on tmpfs."
+    )
 
 
 class Jobs(_Table):
-    """How to find out whether somebody's job runs here; see docs/spec.md."""
+    """How to find out whether somebody's job runs here; due steps wait for it."""
 
-    probe: Literal["auto", "none", "command"] = "auto"
-    command: tuple[str, ...] = Field(default=(), strict=False)  # exit code 0: free, 1: busy, else: not known
-    timeout: float = Field(default=10, gt=0, le=60)  # seconds; then it is not known
+    probe: Literal["auto", "none", "command"] = _said(
+        "auto", "auto knows Slurm; none: no step ever waits; command: a scheduler of your own."
+    )
+    command: tuple[str, ...] = Field(
+        default=(),
+        strict=False,
+        description="Program and arguments. Exit code 0: the node is free, 1: busy, else: not known.",
+    )
+    timeout: float = Field(default=10, gt=0, le=60, description="Seconds; then it is not known.")
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -84,27 +100,31 @@ class Jobs(_Table):
 class Limits(_Table):
     """What a revision may not exceed; checked before anything on the node is touched."""
 
-    total_bytes: int = Field(default=2**30, gt=0)
-    files: int = Field(default=100_000, gt=0)
-    file_bytes: int = Field(default=256 * 2**20, gt=0)
+    total_bytes: int = Field(default=2**30, gt=0, description="All its files together.")
+    files: int = Field(default=100_000, gt=0, description="The number of its files.")
+    file_bytes: int = Field(default=256 * 2**20, gt=0, description="Its largest file.")
 
 
 class Paths(_Table):
-    state: AbsolutePath = Path("/var/lib/nodeagent")  # ledger
-    cache: AbsolutePath = Path("/var/cache/nodeagent")  # the fetch worker's store
-    runtime: AbsolutePath = Path("/run/nodeagent")  # status, decrypted key; tmpfs
+    """Where nodeagent keeps what it needs."""
+
+    state: AbsolutePath = _said(Path("/var/lib/nodeagent"), "The ledger, and what was replaced.")
+    cache: AbsolutePath = _said(Path("/var/cache/nodeagent"), "The fetch worker's store.")
+    runtime: AbsolutePath = _said(Path("/run/nodeagent"), "The status, the decrypted key; on tmpfs.")
 
 
 class Ledger(_Table):
     """What is remembered of the node."""
 
-    keep_bytes: int = Field(default=64 * 2**20, ge=0)  # a larger file is not kept when it is replaced
+    keep_bytes: int = Field(default=64 * 2**20, ge=0, description="A larger file is not kept when it is replaced.")
 
 
 class Ready(_Table):
-    """When a node counts as ready: post.sh came to its end once since boot, with or without failed steps."""
+    """When a node counts as ready."""
 
-    require: Literal["end", "all-steps"] = "end"
+    require: Literal["end", "all-steps"] = _said(
+        "end", "end: post.sh came to its end once since boot; all-steps: and no step failed."
+    )
 
 
 class Config(_Table):
@@ -117,20 +137,30 @@ class Config(_Table):
     paths: Paths = Paths()
     ledger: Ledger = Ledger()
     ready: Ready = Ready()
-    interval: float = Field(default=300, ge=1, le=86_400)
-    jitter: float = Field(default=0.05, ge=0, le=0.5)  # share of the interval
-    retry_delay: float = Field(default=60, gt=0, le=3600)  # the longest wait between two tries of one poll
-    mode: Literal["apply", "observe"] = "apply"  # observe: the daemon only plans and reports; the way to roll out
-    first_start: FirstStart = "auto"
-    args: tuple[str, ...] = Field(default=(), strict=False)  # post.sh's arguments; ${hostname} may stand in them
-    environment_file: AbsolutePath | None = None  # NAME=VALUE lines for post.sh
-    step_timeout: float = Field(default=600, gt=0)
-    evaluation_timeout: float = Field(default=7200, gt=0)
-    # By path, for what is below it; a word alone is for all. What is only reported is spared from repair evaluations; a
-    # full one (a new tree, a boot, --force) makes it as post.sh says.
-    drift: dict[str, Drift] = Field(default={"/": "repair"})
-    prune: Prune = "report"  # what no step names any more: say so, remove it, or neither
-    ignore: tuple[str, ...] = Field(default=(), strict=False)  # globs of paths whose change is no new tree
+    interval: float = Field(default=300, ge=1, le=86_400, description="Seconds between two polls.")
+    jitter: float = Field(default=0.05, ge=0, le=0.5, description="Share of the interval by which polls are spread.")
+    retry_delay: float = Field(default=60, gt=0, le=3600, description="The longest wait between two tries of one poll.")
+    mode: Literal["apply", "observe"] = _said(
+        "apply", "observe: the daemon only plans and reports, which is the way to roll out."
+    )
+    first_start: FirstStart = _said(
+        "auto", "What the first start does: auto observes on a node in use, and applies right after a boot."
+    )
+    args: tuple[str, ...] = Field(
+        default=(), strict=False, description="The arguments of post.sh; ${hostname} may stand in them."
+    )
+    environment_file: AbsolutePath | None = _said(None, "NAME=VALUE lines for post.sh.")
+    step_timeout: float = Field(default=600, gt=0, description="Seconds that one program of post.sh may take.")
+    evaluation_timeout: float = Field(default=7200, gt=0, description="Seconds that post.sh may take in all.")
+    drift: dict[str, Drift] = _said(
+        {"/": "repair"},
+        "What becomes of a destination that was changed: repair, or report. A table is by path, for what is below it. "
+        "What is only reported is spared from repair evaluations; a full one (new tree, boot, --force) makes it right.",
+    )
+    prune: Prune = _said("report", "What no step names any more: say so, remove it (true), or neither (false).")
+    ignore: tuple[str, ...] = Field(
+        default=(), strict=False, description="Globs of paths in the repository whose change is no new tree."
+    )
 
     @field_validator("drift", mode="before")
     @classmethod

@@ -44,7 +44,7 @@ def call(argv: Sequence[str]) -> int:
     """Run the command line; the exit code."""
     try:
         try:
-            arguments = _parser(argv).parse_args(argv)
+            arguments = parser(argv).parse_args(argv)
             code: int = arguments.func(arguments)
         finally:
             sys.stdout.flush()  # here, where an error can still be told from success
@@ -78,14 +78,15 @@ def _refuses(stream: TextIO) -> bool:
     return False
 
 
-def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """What reads that command line: with the verb that it names, or with all."""
+    made = argparse.ArgumentParser(
         prog="nodeagent", description="Keeps this node equal to the site's configuration repository."
     )
-    parser.add_argument("--version", action="version", version=f"nodeagent {__version__}")
-    subparsers = parser.add_subparsers(metavar="VERB", required=True)
+    made.add_argument("--version", action="version", version=f"nodeagent {__version__}")
+    subparsers = made.add_subparsers(metavar="VERB", required=True)
     first = argv[0] if argv else ""
     modules = [_MODULES[first]] if first in _MODULES else dict.fromkeys(_MODULES.values())
     for module in modules if first != "--version" else ():
         importlib.import_module(f"nodeagent.cli.{module}").add_parser(subparsers)
-    return parser
+    return made

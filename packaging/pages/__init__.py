@@ -1,0 +1,1 @@
+"""Man pages and completions, made from the same parsers as ``--help``, and from the model of the configuration."""
