@@ -37,10 +37,14 @@ def observe(config: Config, commit: str, reporter: Reporter, stop: Stop) -> Appl
     known = reconcile.standing(config)
     ledger = config.paths.state / "ledger.db"
     before = destinations.lstat(str(ledger))  # an apply from now on is to be noticed
-    brief = {"evaluation_timeout": min(config.evaluation_timeout, planning.TIME_LIMIT)}
     free = config.model_copy(
-        update=brief | {"first_start": "apply"}
-    )  # what a first start waits for is what is to be seen
+        update={
+            "evaluation_timeout": min(config.evaluation_timeout, planning.TIME_LIMIT),
+            "first_start": "apply",  # what a first start waits for is what is to be seen
+            # A job only puts off what would run: with it in the plan, each job's begin and end would be another plan.
+            "jobs": config.jobs.model_copy(update={"probe": "none"}),
+        }
+    )
     changes: Sequence[PlannedChange] = ()
     try:
         seen = planning.look_at_cycle(free, commit, Wishes(run_steps=False), reporter, stop, diff=False)

@@ -252,6 +252,31 @@ def test_a_configuration_that_post_sh_replaces_is_in_force_from_the_next_cycle_o
     assert node.conditions() == {"Ready": "Succeeded"}
 
 
+def test_from_observing_to_applying_and_back_a_reload_is_enough(node):
+    def observe(mode: str) -> None:
+        node.file.write_text(f'mode = "{mode}"\n{node.configuration(interval=1)}')
+        if node.process is not None:
+            node.process.send(signal.SIGHUP)
+
+    observe("observe")
+    first = node.push("echo 1 >$D/x\ntouch $D/done")
+    node.start()
+    until(lambda: node.status().get("pending") == ["post.sh:5 touch $D/done"])
+    assert (node.status()["mode"], os.listdir(node.root)) == ("observing", [])
+    observe("apply")
+    until(lambda: node.applied(first) and (node.root / "done").exists())
+    until(lambda: node.status()["pending"] == [] and node.conditions() == {"Ready": "Succeeded"})
+    assert node.status()["mode"] == "applying"
+    observe("observe")
+    until(lambda: node.status()["mode"] == "observing")
+    (node.root / "x").write_text("by hand\n")
+    node.push("echo 2 >$D/x\ntouch $D/done $D/more")
+    until(lambda: node.status()["pending"] == ["post.sh:5 touch $D/done $D/more"])
+    assert node.applied(first)
+    assert (node.root / "x").read_text() == "by hand\n"
+    assert sorted(os.listdir(node.root)) == ["done", "x"]
+
+
 def test_a_second_daemon_is_refused_with_exit_code_75(node):
     commit = node.push("touch $D/ran")
     node.start()

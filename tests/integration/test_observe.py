@@ -24,7 +24,7 @@ class Observer:
         return self.site.repository.commit({"post.sh": f"#!/bin/sh\nD={self.root}\n{body}\n"})
 
     def cycle(self, **settings) -> ApplyOutcome:
-        config = self.site.config(jobs={"probe": "none"}, **(settings or self.settings))
+        config = self.site.config(**{"jobs": {"probe": "none"}} | (settings or self.settings))
         found, _ = self.site.poll(config, "")
         self.recorder = Recorder()
         outcome = worker.run(
@@ -132,6 +132,23 @@ def test_while_another_agent_is_at_work_the_plan_is_tried_again(observer):
     with database.opened(observer.site.config().paths.state, wait=False, warn=print):
         assert observer.cycle().failure.code == "NotNow"
     assert not observer.is_quiet()
+
+
+def test_a_job_neither_hides_what_would_run_when_it_has_ended_nor_makes_another_plan(observer):
+    observer.push("touch $D/touched")
+    job = {"probe": "command", "command": ["/bin/sh", "-c", "echo job 7; exit 1"]}
+    busy = observer.cycle(mode="observe", jobs=job)
+    assert busy.pending == ("post.sh:3 touch $D/touched",)
+    free = observer.cycle()
+    assert (free.pending, observer.recorder.events) == (busy.pending, [])
+
+
+def test_what_a_job_held_back_in_an_apply_is_planned_although_it_still_runs(observer):
+    observer.push("touch $D/touched")
+    job = {"probe": "command", "command": ["/bin/sh", "-c", "exit 1"]}
+    applied = observer.cycle(first_start="apply", jobs=job)
+    assert (applied.mode, os.listdir(observer.root)) == (Mode.APPLYING, [])
+    assert observer.cycle(mode="observe", jobs=job).pending == ("post.sh:3 touch $D/touched",)
 
 
 @pytest.mark.parametrize(("require", "ready"), [("end", True), ("all-steps", False)])
