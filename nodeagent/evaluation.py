@@ -5,7 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nodeagent.apply import leftovers, process
@@ -142,6 +142,8 @@ def evaluate(
             )
         except AnnotationInvalid as error:  # in a file that only the run itself could name
             refusal, ended = error, shell.Ended(exit_status=_KILLED, end=shell.End.REFUSED)
+        if steps.gate.cut_off and ended.end is shell.End.EXITED:
+            ended = replace(ended, end=shell.End.EXPIRED)
         stopped = ended.end in {shell.End.STOPPED, shell.End.REFUSED}
         steps.shell_ended(ended.exit_status, stopped=stopped, expired=ended.end is shell.End.EXPIRED)
         view.finish()
@@ -256,7 +258,7 @@ def _record(
         counts={str(change): n for change, n in steps.account.counts.items()},
         duration_usec=duration_usec,
         failed=[*steps.account.failed_native, *source.failed_steps()],
-        pending=[*steps.deferred, *(steps.not_reached() if not finished or ended.exit_status else ())],
+        pending=[*steps.gate.deferred, *(steps.not_reached() if not finished or ended.exit_status else ())],
     )
     counts = {str(change): n for change, n in sorted(steps.account.counts.items())}
     reporter.report(

@@ -13,20 +13,21 @@ from pathlib import Path
 from nodeagent.apply import process
 from nodeagent.apply.paths import can_be_opened, is_plain_destination
 from nodeagent.evaluate.functions import CopyFunction
-from nodeagent.evaluate.policy import Action, Verdict
+from nodeagent.evaluate.policy import Action
 from nodeagent.evaluate.stand import Stand
 from nodeagent.evaluate.statements import Instrumented
 from nodeagent.ledger.sources import Source
 from nodeagent.ledger.view import View
-from nodeagent.model import Attempt, Change, FileChange, Reporter, Statement
+from nodeagent.model import Change, FileChange, Reporter
 from nodeagent.steps.account import Account
 from nodeagent.steps.due import Judge
 from nodeagent.steps.frame import Frame
+from nodeagent.steps.gate import CUT_OFF, ENDS, Gate, label
 from nodeagent.steps.native import Native
 from nodeagent.steps.reach import Reach
 from nodeagent.steps.stack import Stack
 
-ENDS = 256  # is added to the status of a step in which post.sh ended: so it does where the step is skipped
+_EXPIRED = 124  # as of timeout(1)
 
 
 class Steps:
@@ -50,14 +51,11 @@ class Steps:
     ) -> None:
         self._program = program
         self._source = source
-        self._judge = judge
-        self._boot = boot
         self._run_steps = run_steps
-        self._evaluation = evaluation
         self._staging = staging
         self._step_timeout = step_timeout
         self.account = Account(reporter)
-        self.deferred: list[str] = []  # ``file:line command: why``
+        self.gate = Gate(source, judge, self.account, evaluation=evaluation, boot=boot)
         self.keys = {s.key for s in program.statements}
         self.native = Native(view, self.account, statements=self.keys, fresh=program.fresh, holds=holds)
         self._mark = mark
@@ -122,28 +120,17 @@ class Steps:
     def _gate(self, number: int) -> str:
         statement, logged = self._reach.to(number), number in self._program.logged
         reach = self._reach.times(statement)
-        verdict = self._judge.judge(statement, reach)
+        verdict = self.gate.verdict(statement, reach)
         if verdict.action is not Action.RUN:
-            return self._leave_out(statement, reach, verdict)
+            self._mark_partial()
+            return str(self.gate.leave_out(statement, reach, verdict))
         if not self._run_steps:
             self._mark_partial()
             self.account.left_out(statement, Change.EXECUTED, verdict.reason)
             return "0"
-        before = self._source.attempt(statement.key, reach) if verdict.again else None
-        frame = Frame(
-            statement=statement,
-            place=number,
-            reach=reach,
-            number=self.account.next_number(),
-            command=statement.text,
-            reason=verdict.reason,
-            limit=statement.annotation.timeout,
-            tries=before.tries + 1 if before is not None else 1,
-            tick=self._source.tick(),
-            logged=logged,
-            nests=logged,
-            may_fail=number in self._program.lists,
-        )
+        frame = self.gate.frame(statement, reach, verdict)
+        frame.place, frame.logged, frame.nests = number, logged, logged
+        frame.may_fail = number in self._program.lists
         self._open.push(frame)
         self._began_ticks = process.ticks()
         self._mark.set()
@@ -155,19 +142,6 @@ class Steps:
         """A step is left out: what it prints is missing from the texts that are being written."""
         for frame in self._open:
             frame.partial |= frame.is_text
-
-    def _leave_out(self, statement: Statement, reach: int, verdict: Verdict) -> str:
-        self._mark_partial()
-        if verdict.action is Action.DEFER:
-            news = self._source.defer(statement.key, reach, self._evaluation)
-            self.deferred.append(f"{_label(statement)}: {verdict.reason}")
-            self.account.left_out(statement, Change.DEFERRED, verdict.reason, news=news)
-            return "0"
-        if verdict.action is Action.ADOPT:
-            frame = Frame(statement=statement, reach=reach, tick=self._source.tick())
-            self._record(frame, exit_status=0, statement_status=0)
-        self.account.left_out(statement, Change.SKIPPED, verdict.reason)
-        return str(verdict.status)
 
     def _ok(self, place: int, status: int) -> str:
         frame = self._open.pop(place)
@@ -181,11 +155,11 @@ class Steps:
         exit_status = status if frame.returned is None else frame.returned
         if frame.expired:
             reason = f"ended after its time limit of {frame.limit or self._step_timeout:g} s"
-            exit_status = exit_status or 124
+            exit_status = exit_status or _EXPIRED
         elif exit_status and not reason:
             reason = f"exit status {exit_status}"
         if frame.gated:
-            self._record(frame, exit_status=exit_status, statement_status=status if replayed is None else replayed)
+            self.gate.record(frame, exit_status=exit_status, statement_status=status if replayed is None else replayed)
         change = Change.EXECUTED if exit_status == 0 else Change.FAILED
         self.account.executed(frame, change, exit_status=exit_status, reason=reason or frame.reason)
 
@@ -246,7 +220,7 @@ class Steps:
     def begin_whole(self) -> int | None:
         """Gate a program that has no steps of its own: the status that it has without running; None: it may run."""
         answer = self._gate(0)
-        return None if answer == "run" else int(answer)
+        return None if answer == "run" else int(answer) % ENDS
 
     # --- the end ---
 
@@ -264,10 +238,11 @@ class Steps:
             elif stopped:  # not its fault: it is still due
                 reason = "the agent was stopped; the step is still due"
                 self.account.executed(frame, Change.FAILED, exit_status=status, reason=reason)
+            elif expired:
+                reason = "the evaluation's time limit ended post.sh in it"
+                self._finish(frame, status or _EXPIRED, replayed=(status or _EXPIRED) + CUT_OFF, reason=reason)
             else:
-                frame.expired |= expired
-                reason = f"post.sh ended here with status {status}"
-                self._finish(frame, status, replayed=None if expired else status + ENDS, reason=reason)
+                self._finish(frame, status, replayed=status + ENDS, reason=f"post.sh ended here with status {status}")
         self._open.clear()
         self._mark.clear()
 
@@ -277,24 +252,5 @@ class Steps:
 
     def not_reached(self) -> list[str]:
         """``file:line command: why`` of the steps that are due and stand behind the last one that was reached."""
-        verdicts = [(s, self._judge.judge(s)) for s in self._reach.behind()]
-        return [f"{_label(s)}: not reached; {v.reason}" for s, v in verdicts if v.action in {Action.RUN, Action.DEFER}]
-
-    def _record(self, frame: Frame, *, exit_status: int, statement_status: int) -> None:
-        statement = frame.statement
-        assert statement is not None
-        attempt = Attempt(
-            succeeded=exit_status == 0,
-            exit_status=exit_status,
-            statement_status=statement_status,
-            evaluation=self._evaluation,
-            boot=self._boot,
-            tries=frame.tries,
-            tick=frame.tick,
-        )
-        retries = statement.annotation.retry
-        self._source.record(statement.key, frame.reach, attempt, label=_label(statement), retries=retries)
-
-
-def _label(statement: Statement) -> str:
-    return f"{statement.file}:{statement.line} {statement.text}"
+        verdicts = [(s, self.gate.verdict(s)) for s in self._reach.behind()]
+        return [f"{label(s)}: not reached; {v.reason}" for s, v in verdicts if v.action in {Action.RUN, Action.DEFER}]

@@ -248,6 +248,28 @@ def test_a_loop_of_the_shell_itself_ends_the_evaluation(site):
     assert not (site.root / "b").exists()
 
 
+@pytest.mark.parametrize("shebang", ["#!/bin/sh", "#!/bin/bash", "#!/bin/bash -e"])
+@pytest.mark.parametrize(
+    ("statement", "limits", "status"),
+    [("RUN cat <$D/fifo", {"step": 0.5}, 137), ("RUN sleep 300", {"limit": 1.0}, 143)],
+    ids=["step", "evaluation"],
+)
+def test_where_a_time_limit_ended_post_sh_a_repair_does_not_go_on(site, shebang, statement, limits, status):
+    """The plain shell has not come past it either."""
+    os.mkfifo(site.root / "fifo")
+    body = f"touch $D/a\n{statement}\necho x >$D/b\ntouch $D/c"
+    site.program(body, shebang=shebang)
+    first = site.apply(**limits)
+    assert (first.exit_status, first.finished, counts(first)) == (status, False, {"executed": 1, "failed": 1})
+    for _ in range(2):
+        again = site.apply(**limits)
+        assert (again.exit_status, again.finished, counts(again)) == (status, False, {"skipped": 2})
+    assert sorted(path.name for path in site.root.iterdir()) == ["a", "fifo"]
+    site.program(body.replace("300", "0").replace("<$D/fifo", "</dev/null"), shebang=shebang)
+    assert site.apply(**limits).finished
+    assert (site.root / "c").exists()
+
+
 def test_a_stopped_step_is_still_due(site):
     site.program(f"sh -c 'echo ran >>$0; [ -e {site.root}/ok ] || sleep 300' $D/log")
     stop = threading.Event()
