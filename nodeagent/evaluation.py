@@ -19,12 +19,13 @@ from nodeagent.evaluate.sourcing import Note, Sourcing
 from nodeagent.evaluate.stand import Stand
 from nodeagent.evaluate.stand_in import restore_original
 from nodeagent.evaluate.statements import Instrumented
-from nodeagent.ledger import destinations, statements, undo
+from nodeagent.ledger import staging, statements, undo
 from nodeagent.ledger.database import Connection
 from nodeagent.ledger.kept import Kept
 from nodeagent.ledger.sources import Source
 from nodeagent.ledger.view import View
 from nodeagent.model import (
+    Change,
     Evaluation,
     EvaluationEnded,
     EvaluationStarted,
@@ -99,8 +100,7 @@ def evaluate(
     restore(job.directory, settings.state)
     mark = process.StepMark(settings.runtime)
     mark.end_leftovers()
-    if source.was_cut_short():
-        leftovers.remove(destinations.paths(connection, source.id))
+    staging.forget(connection, leftovers.remove(staging.directories(connection)))
     text = program_text(job.directory)
     by = interpreter(text)
     began = time.monotonic()
@@ -158,6 +158,8 @@ def evaluate(
                 reporter=reporter,
             )
             pruner.after(program, job.directory)
+        if not steps.account.counts[Change.FAILED]:  # what failed may not have been able to clear up
+            staging.forget(connection, staging.directories(connection))
     duration_usec = int((time.monotonic() - began) * 1e6)
     done = _record(job, source, steps, ended, number=number, reporter=reporter, duration_usec=duration_usec)
     if refusal is not None:

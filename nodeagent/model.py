@@ -557,6 +557,9 @@ class Destinations(Protocol):
     def placed(self, path: str, phase: Phase, wanted: Content, change: Change) -> None:
         """The verb has seen to the destination: remember it, its place in the chain, and what it wanted."""
 
+    def staging(self, directory: str) -> None:
+        """Something is about to be made in the directory under a temporary name; :meth:`keep` says so, too."""
+
     def keep(self, path: str) -> None:
         """The path is about to be changed, made or removed: keep a copy of what stands there, the first time."""
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nodeagent.apply import merge, takeback
-from nodeagent.ledger import origin, undo
+from nodeagent.apply import leftovers, merge, takeback
+from nodeagent.ledger import origin, staging, undo
 from nodeagent.ledger.database import Connection
 from nodeagent.ledger.origin import Known
 from nodeagent.ledger.undo import Deed, Verdict
@@ -44,10 +44,13 @@ def put_back(
         if verdict.deed is Deed.REFUSE:
             failed = True
         elif not dry_run:
+            above = os.path.dirname(one.path)
+            staging.note(connection, above)
             try:
                 text = _carry_out(one, verdict) or text
             except OSError as error:
                 text, failed = f"cannot be undone: {error.strerror or error}", True
+            staging.forget(connection, leftovers.remove([above]))
         if not failed and not dry_run:
             undo.forget(connection, one.path, hold=hold)
         yield Undone(path=one.path, text=text, failed=failed)

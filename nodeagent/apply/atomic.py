@@ -2,7 +2,7 @@
 
 Each is made under a temporary name in the destination's own directory, completed there (owner, mode, time), and
 renamed. The temporary name follows from the name it is for: what a killed run left behind is found and removed when
-the same destination is placed next, without reading the directory.
+the same destination is placed next, without reading the directory, and is told from any other file.
 
 Data is synced before the rename, or a power cut could leave an empty file under the final name (XFS, ext4 without
 ``auto_da_alloc``); on tmpfs and ramfs, where stateless nodes live, ``fsync`` costs nothing.
@@ -18,7 +18,7 @@ from typing import Self, TypeVar
 
 _Made = TypeVar("_Made")
 
-_NAME_MAX = 255  # bytes
+_LONGEST = 255 - len(".") - len(".nodeagent-XXXXXXXX")  # bytes of a name that a temporary one can hold
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 # What a file carries besides mode and owner, and keeps when its content is replaced.
@@ -26,14 +26,16 @@ _LABELS = ("security.selinux", "system.posix_acl_access")
 
 
 def temporary_name(name: str) -> str:
-    """The name under which ``name`` is prepared: ``.NAME.nodeagent-XXXXXXXX``, shortened to what a directory takes."""
+    """The name under which ``name`` is prepared: ``.NAME.nodeagent-XXXXXXXX``, where NAME is not too long."""
     raw = os.fsencode(name)
-    mark = b".nodeagent-%08x" % zlib.crc32(raw)
-    return os.fsdecode(b"." + raw[: _NAME_MAX - 1 - len(mark)] + mark)
+    if len(raw) > _LONGEST:
+        end = b"~%08x" % zlib.crc32(raw)
+        raw = raw[: _LONGEST - len(end)] + end
+    return os.fsdecode(b".%s.nodeagent-%08x" % (raw, zlib.crc32(raw)))
 
 
 def is_temporary(name: str) -> bool:
-    """Whether this is surely a name that :func:`temporary_name` made; of one that it shortened, that is not known."""
+    """Whether this is a name that :func:`temporary_name` made."""
     inner = name[1:].rpartition(".nodeagent-")[0]
     return bool(inner) and temporary_name(inner) == name
 
@@ -218,11 +220,6 @@ def _own(directory: int, temporary: str, *, uid: int, gid: int, mtime_ns: int | 
 
 def _rename(directory: int, temporary: str, name: str) -> None:
     os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
-
-
-def discard_left(directory: int, name: str) -> None:
-    """Remove the temporary that a killed run has left beside ``name``, if there is one."""
-    discard(directory, temporary_name(name))
 
 
 def discard(directory: int, temporary: str) -> None:

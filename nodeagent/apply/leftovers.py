@@ -1,25 +1,26 @@
-"""What a killed agent was about to rename: temporaries of destinations that are in order, or no longer wanted."""
+"""What a killed agent was about to rename."""
 
-import contextlib
-import os
+import errno
 from collections.abc import Iterable
 
-from nodeagent.apply.atomic import discard, discard_left, is_temporary
-from nodeagent.apply.paths import locate
+from nodeagent.apply.atomic import discard, is_temporary
+from nodeagent.apply.paths import open_directory
 
 
-def remove(paths: Iterable[str]) -> None:
-    """Remove the temporaries in the directories of these destinations (absolute paths).
+def remove(directories: Iterable[str]) -> list[str]:
+    """Remove the temporaries in directories (absolute paths).
 
-    Also those of files that the killed agent was the first to place. What cannot be reached is passed over.
+    Returns:
+        The directories in which there are none now, also those that are gone.
     """
-    names: dict[str, list[str]] = {}
-    for path in paths:
-        above, name = os.path.split(path)
-        names.setdefault(above, []).append(name)
-    for above, known in names.items():
-        with contextlib.suppress(OSError), locate(os.path.join(above, known[0]), cwd="/", follow=False) as place:
-            for name in known:
-                discard_left(place.directory.fd, name)
-            for name in filter(is_temporary, place.directory.names()):
-                discard(place.directory.fd, name)
+    return [directory for directory in directories if _clear(directory)]
+
+
+def _clear(directory: str) -> bool:
+    try:
+        with open_directory(directory, cwd="/") as at:
+            for name in filter(is_temporary, at.names()):
+                discard(at.fd, name)
+            return not any(map(is_temporary, at.names()))
+    except OSError as error:
+        return error.errno in {errno.ENOENT, errno.ENOTDIR}

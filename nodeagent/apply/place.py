@@ -91,6 +91,7 @@ class Placer:
             return self._done(path, wanted, Change.UPDATED)
         self.way.check(at, name, there)
         self.way.make(at, name, there, shown=shown)
+        self.destinations.staging(at.path)
         with label.from_policy(path, stat.S_IFLNK):
             atomic.place_link(at.fd, name, target, uid=final.uid, gid=final.gid, mtime_ns=self._mtime(source.stat))
         return self._done(path, wanted, Change.CREATED if there is None else Change.UPDATED)
@@ -108,6 +109,7 @@ class Placer:
             return self.report(FileChange(path=path, change=Change.UNCHANGED))
         self.way.check(at, name, there)
         self.way.make(at, name, there, shown=shown)
+        self.destinations.staging(at.path)
         atomic.place_node(
             at.fd,
             name,
@@ -138,6 +140,7 @@ class Placer:
             final = self.attributes.final(wanted, self.destinations.left(path, wanted), None, same=False)
             if there is not None:
                 self.destinations.keep(path)
+            self.destinations.staging(at.path)
             with label.from_policy(path, stat.S_IFDIR):
                 atomic.place_directory(
                     at.fd,
@@ -181,6 +184,7 @@ class Placer:
             kind=stat.S_IFDIR, digest="", mode=0o777 & ~self.attributes.umask, uid=os.geteuid(), gid=at.new_gid
         )
         self._check_absent(at.child(name), at.lstat(name), wanted)
+        self.destinations.staging(at.path)
         with label.from_policy(at.child(name), stat.S_IFDIR):
             atomic.place_directory(at.fd, name, mode=wanted.mode, uid=wanted.uid, gid=wanted.gid, inherit=True)
         self._done(at.child(name), wanted, Change.CREATED)
@@ -246,6 +250,7 @@ class Placer:
         """Make the file, complete, under its temporary name."""
         path = at.child(name)
         self.way.check(at, name, there)
+        self.destinations.staging(at.path)
         with contextlib.ExitStack() as on_error:
             with label.from_policy(path, stat.S_IFREG):
                 file = on_error.enter_context(atomic.AtomicFile(at.fd, name))

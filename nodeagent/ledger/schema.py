@@ -200,4 +200,10 @@ UPDATE block SET continues = 1 WHERE EXISTS (
     WHERE before.path = block.path AND before.position = block.position - 1 AND substr(before.text, -1) <> x'0a');
 """
 
-STEPS = (_FIRST, _ORIGINS, _DUE, _UNDO, _PRUNE, _DRIFT, _REBUILT, _MERGE, _CONTINUES)
+_STAGING = """
+CREATE TABLE staging (                     -- where something may stand under a temporary name
+    directory BLOB PRIMARY KEY
+) WITHOUT ROWID;
+"""
+
+STEPS = (_FIRST, _ORIGINS, _DUE, _UNDO, _PRUNE, _DRIFT, _REBUILT, _MERGE, _CONTINUES, _STAGING)

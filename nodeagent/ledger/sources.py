@@ -87,13 +87,6 @@ class Source:
     def end_rebuilding(self) -> None:
         self._connection.execute("DELETE FROM rebuilt")
 
-    def was_cut_short(self) -> bool:
-        """Whether the agent died in the last evaluation of this source."""
-        row = self._connection.execute(
-            "SELECT finished IS NULL FROM evaluation WHERE source = ? ORDER BY number DESC LIMIT 1", (self._id,)
-        ).fetchone()
-        return row is not None and bool(row[0])
-
     def begin(self, revision: Revision, *, boot: str, scope: Scope, trigger: Trigger) -> int:
         """Note that an evaluation begins, on disk, before anything is touched; returns its number.
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from nodeagent.ledger import changes, merged, statements
+from nodeagent.ledger import changes, merged, staging, statements
 from nodeagent.ledger.chain import ADDING, Past, Placed
 from nodeagent.ledger.database import Connection
 from nodeagent.ledger.destinations import ABSENT, LEFT, Row, digest, lstat, row_of
@@ -47,6 +47,7 @@ class View:
         self._kept = kept
         self._placed: dict[str, Placed] = {}
         self._unwritten: set[str] = set()
+        self._staging: set[str] = set()
         self._pasts: dict[str, Past | None] = {}
         self._undone = undone(connection)
         self._revision = statements.revision_of(connection, evaluation)
@@ -115,7 +116,13 @@ class View:
             placed.digest = digest(path, placed.stat.mode)
         self._unwritten.add(path)
 
+    def staging(self, directory: str) -> None:
+        if directory not in self._staging:
+            staging.note(self._connection, directory)
+            self._staging.add(directory)
+
     def keep(self, path: str) -> None:
+        self.staging(os.path.dirname(path))
         found = lstat(path)
         if found is not None or self._past(path) is not None:  # what is quite new is noted when it is written down
             changes.note(self._connection, path)

@@ -9,7 +9,7 @@ from nodeagent.apply import takeback
 from nodeagent.apply.standing import find_blocks
 from nodeagent.config import Prune
 from nodeagent.evaluate.statements import Instrumented
-from nodeagent.ledger import destinations, origin, prune, statements, undo
+from nodeagent.ledger import destinations, origin, prune, staging, statements, undo
 from nodeagent.ledger.database import Connection
 from nodeagent.ledger.origin import Author, Known
 from nodeagent.ledger.prune import Orphan, Program
@@ -153,6 +153,7 @@ class Pruner:
         blocks = [one.block for one in known.blocks]
         position = len(blocks) - 1 - blocks[::-1].index(block)  # of equal ones the last
         untouched = known.placed.evaluation < self.evaluation
+        staging.note(self.connection, os.path.dirname(path))
         takeback.take_out(path, blocks, {position}, may_remove=untouched and known.placed.created)
         rest = [one for n, one in enumerate(blocks) if n != position]
         if position < len(rest):  # it continues now what the one that went continued

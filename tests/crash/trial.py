@@ -71,6 +71,11 @@ def probe() -> list[Point]:
     return found
 
 
+def run_all(jobs: Sequence[Callable[[], object]], processes: int = 2) -> list[object]:
+    """Do each job in a child with a world of its own; the results, or tracebacks."""
+    return list(_in_children(jobs, processes))
+
+
 def kills(every: Iterable[Point], *, tree: bool) -> list[Trial]:
     return [Trial(point=point, tree=tree) for point in every]
 
@@ -147,7 +152,7 @@ def _ending(trial: Trial, ended: agent.Ended) -> list[str]:
 
 def in_a_world(job: Callable[[], object]) -> object:
     """Do the job in a child with a world of its own; its result, or a traceback."""
-    return next(iter(_in_children([job], 1)))
+    return run_all([job], 1)[0]
 
 
 def _in_children(jobs: Sequence[Callable[[], object]], processes: int) -> Iterator[object]:

@@ -134,6 +134,13 @@ def advance() -> None:
     (ROOT / "steps").unlink()
 
 
+def go_back() -> None:
+    """The repository's first revision again: what only the second one had is in no statement any more."""
+    for name in _REVISIONS[1].keys() - _REVISIONS[0].keys():
+        (REPOSITORY / name).unlink()
+    _write(REPOSITORY, _REVISIONS[0])
+
+
 def environment() -> dict[str, str]:
     return {"D": str(ROOT), "PATH": os.environ["PATH"], "HOME": "/", "LANG": "C.UTF-8"}
 

@@ -69,6 +69,7 @@ class Memory:
     all_entries: dict[str, Sequence[Entry]] = field(default_factory=dict)
     log: list[tuple[str, Phase, Change]] = field(default_factory=list)
     copies: dict[str, Path] = field(default_factory=dict)
+    announced: set[str] = field(default_factory=set)
 
     def settled(self, path: str, wanted: Content) -> bool:
         left = self._last(path, wanted)
@@ -101,10 +102,15 @@ class Memory:
     def placed(self, path: str, phase: Phase, wanted: Content, change: Change) -> None:
         assert os.path.isabs(path)
         assert os.path.realpath(os.path.dirname(path)) == os.path.dirname(path)
+        assert change not in _CHANGES or os.path.dirname(path) in self.announced
         self.chain.setdefault(path, []).append(wanted)
         self.log.append((path, phase, change))
 
+    def staging(self, directory: str) -> None:
+        self.announced.add(directory)
+
     def keep(self, path: str) -> None:
+        self.staging(os.path.dirname(path))
         if path in self.kept or path in self.left_by_last or not os.path.lexists(path):
             return
         there = os.lstat(path)
@@ -131,6 +137,7 @@ class Memory:
             self.left_by_last[path] = _Left(chain=chain, content=content_of(path), stat=stat_of(path))
         self.chain = {}
         self.log = []
+        self.announced.clear()
 
     def _last(self, path: str, wanted: Content) -> _Left | None:
         left = self.left_by_last.get(path)

@@ -7,7 +7,15 @@ import threading
 
 import pytest
 
-from nodeagent.apply.atomic import AtomicFile, place_directory, place_link, place_node, temporary_name, write_all
+from nodeagent.apply.atomic import (
+    AtomicFile,
+    is_temporary,
+    place_directory,
+    place_link,
+    place_node,
+    temporary_name,
+    write_all,
+)
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="owners and devices can be given by root only")
 
@@ -112,8 +120,10 @@ def test_what_cannot_be_removed_from_the_temporary_s_place_is_an_error(tmp_path,
 
 
 def test_a_name_of_any_length_and_any_byte_has_a_temporary(tmp_path, directory):
-    for name in ("x" * 255, "é" * 127, "\udcff\udcfe", "new\nline", "-n"):
+    for name in ("x" * 255, "x" * 235, "é" * 127, "\udcff\udcfe", "new\nline", "-n"):
         assert len(os.fsencode(temporary_name(name))) <= 255
+        assert is_temporary(temporary_name(name))
+        assert not is_temporary(name)
         place(directory, name, b"x")
         assert name in os.listdir(tmp_path)
     assert temporary_name("x" * 255) != temporary_name("x" * 254 + "y")
