@@ -27,6 +27,7 @@ _MODULES = {
     "key": "key",
     "lint": "lint",
     "init": "init",
+    "enroll": "enroll",
 }
 """Where each verb is. Only the one that is asked for is imported: half of them need no git and no shell grammar, and
 would be 0.3 s slower with them; ``status`` is asked on a thousand nodes at once."""
