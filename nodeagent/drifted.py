@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from nodeagent import node
 from nodeagent.config import Config
 from nodeagent.evaluate import policy
-from nodeagent.ledger import database, destinations, drift, watch
+from nodeagent.ledger import changes, database, destinations, drift, watch
 from nodeagent.ledger.sources import Source
 from nodeagent.model import Notice, Reporter, Scope
 from nodeagent.situation import Wishes
@@ -17,10 +17,14 @@ _WARNING = 4  # syslog severity
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """One look at all destinations of a source, and what the configuration says of those that drifted."""
+    """One look at all destinations of a source, and what the configuration says of those that drifted.
+
+    ``tick`` is the count of changes when it was taken.
+    """
 
     found: destinations.Sweep
     judged: drift.Judged
+    tick: int
 
     def spared(self, due: policy.Due, wishes: Wishes) -> frozenset[str]:
         """What has drifted and is to stay so; a full evaluation makes everything as post.sh says."""
@@ -42,7 +46,8 @@ class Drifts:
     def look(self) -> Look:
         known = self._source.state() is not None
         found = destinations.sweep(self._connection, self._source.id) if known else destinations.NOTHING
-        return Look(found=found, judged=drift.judge(self._connection, found.drifted, self._config.drift, time.time()))
+        judged = drift.judge(self._connection, found.drifted, self._config.drift, time.time())
+        return Look(found=found, judged=judged, tick=changes.tick(self._connection))
 
     def tell(self, look: Look) -> None:
         """Say once of each destination that it is not as it was left, where that is all that is wanted."""
@@ -51,9 +56,13 @@ class Drifts:
             self._reporter.report(Notice(priority=_WARNING, text=text, path=path))
 
     def note_repairs(self, before: Look, after: Look) -> None:
-        """Count what an evaluation has repaired, and name what it repairs again and again."""
+        """Count what an evaluation has repaired, and name what it repairs again and again.
+
+        Where the verbs found their part of a file as it is to be, somebody has changed his own: no strife.
+        """
         still = set(after.found.drifted)
-        repaired = [path for path in before.found.drifted if path not in still]
+        over = [path for path in before.found.drifted if path not in still]
+        repaired = [path for path in over if changes.made_to(self._connection, path, before.tick)]
         for path in drift.note_repaired(self._connection, self._source.id, repaired, time.time()):
             text = f"{path}: was repaired {drift.CONTENDED} times: somebody else writes there: repaired more rarely now"
             self._reporter.report(Notice(priority=_WARNING, text=text, path=path))

@@ -23,6 +23,12 @@ def tick(connection: Connection) -> int:
     return int(connection.execute("SELECT coalesce(max(tick), 0) FROM change").fetchone()[0])
 
 
+def made_to(connection: Connection, path: str, since: int) -> bool:
+    """Whether the path itself has been changed since the count ``since``."""
+    row = connection.execute("SELECT tick FROM change WHERE path = ?", (os.fsencode(path),)).fetchone()
+    return row is not None and row[0] > since
+
+
 def under(connection: Connection, paths: Sequence[str], since: int) -> str:
     """What changed last at or under one of the paths, after the count ``since``; empty: nothing did.
 

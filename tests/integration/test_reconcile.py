@@ -12,6 +12,9 @@ from nodeagent.cli import main
 from nodeagent.ledger import database, watch
 from nodeagent.model import ApplyOutcome, Change, Mode, Notice, Scope, Trigger
 from nodeagent.situation import Wishes
+from testbed import documents
+
+FUNCTION = documents.commands("docs/spec.md", "merge").partition("\n}\n")[0] + "\n}\n"
 
 
 class Recorder:
@@ -437,6 +440,25 @@ def test_a_file_that_drifts_again_and_again_is_named_and_repaired_more_rarely(fo
     assert follower.cycle().evaluation is None
     assert follower.apply(requested=True).evaluation.trigger is Trigger.REQUEST  # who asks does not wait
     assert path.read_text() == "hello\n"
+
+
+def test_who_adds_users_or_lines_beside_ours_is_not_in_strife_with_nodeagent(follower):
+    for name in ("passwd", "hosts"):
+        (follower.root / name).write_text("theirs:x:0:0\n")
+    follower.push(f"{FUNCTION}MERGE files/passwd $D/passwd\necho ours >>$D/hosts", **{"files/passwd": "ann:x:1:1:::\n"})
+    follower.cycle()
+    for number in range(5):
+        for name in ("passwd", "hosts"):
+            with (follower.root / name).open("a") as file:
+                file.write(f"user{number}:x:{number}:{number}\n")
+        outcome = follower.cycle()
+        assert (outcome.evaluation.trigger, outcome.evaluation.changed) == (Trigger.DRIFT, False)
+        assert outcome.remarks == ()
+        assert not [e for e in follower.events if isinstance(e, Notice)]
+    for _ in range(3):
+        (follower.root / "hosts").write_text("theirs:x:0:0\n")
+        outcome = follower.cycle()
+    assert outcome.remarks[0].startswith(f"contended: {follower.root}/hosts was repaired 3 times: ")
 
 
 def test_after_undo_the_daemon_touches_nothing_until_apply(follower, tmp_path, capsys):
