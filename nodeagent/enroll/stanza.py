@@ -31,10 +31,9 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:
-    """An object of xCAT's database; ``line`` is where its name stands."""
+    """An object of xCAT's database."""
 
     name: str
-    line: int
     attributes: Sequence[Attribute]
 
     def get(self, name: str) -> str:
@@ -62,25 +61,21 @@ class Entry:
 
 
 def read(text: str) -> Sequence[Definition]:
-    """All objects of a stanza file, in order."""
+    """All objects of a stanza file, in order; one that stands there twice is one."""
     lines = text.split("\n")
-    found: list[Definition] = []
-    attributes: list[Attribute] = []
-    inside = False
+    found: dict[str, list[Attribute]] = {}
+    attributes: list[Attribute] | None = None
     for first, last in _logical(lines):
         line = lines[first].strip()
         if not line or line.startswith("#"):
             continue
         if line.endswith(":") and "=" not in line:
-            inside = "default" not in line
-            if inside:
-                attributes = []
-                found.append(Definition(name=line[:-1].strip(), line=first, attributes=attributes))
-        elif inside and (match := _ATTRIBUTE.match(lines[first])):
+            attributes = None if "default" in line else found.setdefault(line[:-1].strip(), [])
+        elif attributes is not None and (match := _ATTRIBUTE.match(lines[first])):
             parts = [lines[first][match.end() :], *lines[first + 1 : last + 1]]
             value = "".join(part.rstrip(_SPACE).removesuffix("\\").strip() for part in parts[:-1]) + parts[-1].strip()
             attributes.append(Attribute(name=match[2], value=_unquoted(value), first=first, last=last))
-    return found
+    return [Definition(name=name, attributes=attributes) for name, attributes in found.items()]
 
 
 def with_entries(text: str, entries: Sequence[Entry], *, only: str = "") -> str:
@@ -90,16 +85,16 @@ def with_entries(text: str, entries: Sequence[Entry], *, only: str = "") -> str:
         InvalidConfiguration: the text has no such osimage.
     """
     for entry in entries:
-        chosen = [d for d in read(text) if d.is_osimage and only in {"", d.name}]
+        chosen = [d.name for d in read(text) if d.is_osimage and only in {"", d.name}]
         if not chosen:
             raise InvalidConfiguration(
                 f"the stanza has no osimage{f' {only}' if only else ''} (objtype=osimage): give it what "
                 "`lsdef -t osimage -l -z NAME` prints"
             )
-        lines = text.split("\n")
-        for definition in reversed(chosen):  # from below: the numbers of the lines above stay right
-            _add(lines, definition, entry)
-        text = "\n".join(lines)
+        for name in chosen:
+            lines = text.split("\n")
+            _add(lines, next(d for d in read(text) if d.name == name), entry)
+            text = "\n".join(lines)
     return text
 
 

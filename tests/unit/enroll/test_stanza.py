@@ -86,6 +86,11 @@ def test_an_attribute_that_is_missing_is_added_below_the_type_as_that_is_indente
     assert with_entries(text, [BOOT]) == text.replace("\tosname", "\tpostbootscripts=nodeagent-boot\r\n\tosname")
 
 
+def test_an_osimage_that_stands_there_twice_is_one():
+    text = "i:\nobjtype=osimage\npostbootscripts=a\ni:\nosname=Linux\n"
+    assert with_entries(text, [BOOT]) == text.replace("=a\n", "=a,nodeagent-boot\n")
+
+
 def test_only_the_named_osimage_is_changed():
     two = DUMP + DUMP.replace("rocky8.4", "rocky8.5").replace("cn1", "cn2")
     changed = with_entries(two, [BOOT], only="rocky8.5-x86_64-netboot-compute")
