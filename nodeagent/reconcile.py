@@ -203,6 +203,7 @@ class _Cycle:
         config, state = self._config, self._source.state()
         if state is None and self._source.is_rebuilt():
             checkout = Checkout(config.source.checkout, config.paths.state)
+            self._remember_origin(checkout)
             effective = tree.of_items(checkout.items, config.ignore)
             return Revision(ref=config.source.ref, commit=checkout.commit, tree=effective)
         return Revision(ref=config.source.ref, commit=state.commit if state else "", tree=state.tree if state else "")
@@ -239,8 +240,7 @@ class _Cycle:
                     manifest = receive(received, commit, config.limits, staging, have, ancestor=ancestor)
                 check(functools.partial(checkout.read, manifest, staging), manifest.items)
                 checkout.install(manifest, staging)
-            if manifest.origin is not None:
-                statements.remember_commit(self._connection, commit, manifest.origin)
+        self._remember_origin(checkout)
         effective = tree.of_items(checkout.items, config.ignore)
         return Revision(ref=config.source.ref, commit=commit, tree=effective)
 
@@ -281,6 +281,11 @@ class _Cycle:
         self._source.end_rebuilding()
         Checkout(config.source.checkout, config.paths.state).settle()
         return done
+
+    def _remember_origin(self, checkout: Checkout) -> None:
+        """Also of a commit that was installed before: the ledger may be younger than the checkout."""
+        if checkout.origin is not None:
+            statements.remember_commit(self._connection, checkout.commit, checkout.origin)
 
     def _is_fresh(self, commit: str) -> bool:
         checkout = Checkout(self._config.source.checkout, self._config.paths.state)

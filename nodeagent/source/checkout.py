@@ -12,9 +12,11 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from nodeagent.errors import InvalidConfiguration, WorkerFailed
+from nodeagent.model import Commit
 from nodeagent.source import objects, record
 from nodeagent.source.handover import STAGING
 from nodeagent.source.manifest import Entry, Item, Manifest, parents
@@ -42,6 +44,11 @@ class Checkout:
     def tree(self) -> str:
         """The id of its tree (hex), or empty."""
         return self._record.tree
+
+    @property
+    def origin(self) -> Commit | None:
+        """Who made the commit, if that was told."""
+        return self._record.origin
 
     @property
     def items(self) -> Mapping[str, Item]:
@@ -149,7 +156,7 @@ class Checkout:
             places[name] = Place(item=place.item, identity=identity, whole=whole)
         directories = {name: self._identity(name) for name in known.directories}
         if (places, directories) != (known.places, known.directories):
-            self._save(Record(commit=known.commit, tree=known.tree, places=places, directories=directories))
+            self._save(replace(known, places=places, directories=directories))
 
     # --- what stands there ---------------------------------------------------------------------------------------
 
@@ -264,7 +271,8 @@ class Checkout:
             name: Place(item=item, identity=self._identity(name), whole=True) for name, item in manifest.items.items()
         }
         identities = {name: self._identity(name) for name in ("", *sorted(directories))}
-        self._save(Record(commit=manifest.commit, tree=manifest.tree, places=places, directories=identities))
+        commit, origin = manifest.commit, manifest.origin
+        self._save(Record(commit=commit, tree=manifest.tree, places=places, directories=identities, origin=origin))
 
     def _save(self, new: Record) -> None:
         record.save(self._file, self.path, new)

@@ -3,10 +3,11 @@
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from nodeagent.model import Commit
 from nodeagent.source.manifest import Entry, Item
 
 SCHEMA = 1
@@ -26,7 +27,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """``commit`` and ``tree`` are empty before the first install is complete.
+    """``commit`` and ``tree`` are empty before the first install is complete; ``origin`` is who made the commit.
 
     ``directories`` has the top one as an empty path; it is empty while the checkout was never claimed.
     """
@@ -35,6 +36,7 @@ class Record:
     tree: str
     places: Mapping[str, Place]
     directories: Mapping[str, Identity | None]
+    origin: Commit | None = None
 
 
 def identity(path: Path) -> Identity | None:
@@ -61,6 +63,7 @@ def save(file: Path, checkout: Path, new: Record) -> None:
         "checkout": str(checkout),
         "commit": new.commit,
         "tree": new.tree,
+        "origin": None if new.origin is None else asdict(new.origin),
         "places": {name: _pack(place) for name, place in new.places.items()},
         "directories": new.directories,
     }
@@ -99,6 +102,7 @@ def _parse(data: Any, checkout: Path) -> Record:
     return Record(
         commit=data["commit"],
         tree=data["tree"],
+        origin=Commit(**data["origin"]) if data.get("origin") else None,
         places={name: _unpack(packed) for name, packed in data["places"].items()},
         directories={name: _tuple(packed) for name, packed in data["directories"].items()},
     )

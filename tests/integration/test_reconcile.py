@@ -362,6 +362,19 @@ def test_an_outcome_survives_as_json(follower):
     assert json.dumps(outcome.evaluation.counts)
 
 
+@pytest.mark.parametrize(
+    "loss", [lambda ledger: ledger.write_bytes(b"nonsense" * 1000), lambda ledger: ledger.unlink()]
+)
+def test_after_the_loss_of_the_ledger_the_checkout_still_knows_who_made_the_commit(follower, capsys, loss):
+    follower.push("COPY files/motd $D/motd", **{"files/motd": "hello\n"})
+    follower.cycle()
+    state = follower.site.config().paths.state
+    loss(state / "ledger.db")
+    follower.cycle()
+    assert main.call(["why", "--state", str(state), str(follower.root / "motd")]) == 0
+    assert "commit    Admin <admin@cluster.example>, 20" in capsys.readouterr().out
+
+
 def test_why_and_history_name_the_commit_and_its_author(follower, tmp_path, capsys):
     commit = follower.push("COPY files/motd $D/motd", **{"files/motd": "hello\n"})
     follower.cycle()
