@@ -4,10 +4,11 @@ Paths are ``str`` as :func:`os.fsdecode` makes them (bytes that are no UTF-8 sur
 """
 
 import enum
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol, Self
 
 
 class Phase(enum.StrEnum):
@@ -479,9 +480,11 @@ class Status:
 # --- destinations: what ledger/ remembers and apply/ asks for ----------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stat:
-    """The lstat of a destination; two equal ones mean that nobody touched it. Times in ns."""
+class Stat(NamedTuple):
+    """The lstat of a destination; two equal ones mean that nobody touched it. Times in ns.
+
+    A tuple, as a node may have tens of thousands of destinations, and each is looked at in every evaluation.
+    """
 
     mode: int  # st_mode with the type bits
     uid: int
@@ -490,6 +493,18 @@ class Stat:
     mtime_ns: int
     ctime_ns: int
     inode: int
+
+    @classmethod
+    def of(cls, found: os.stat_result) -> Self:
+        return cls(
+            found.st_mode,
+            found.st_uid,
+            found.st_gid,
+            found.st_size,
+            found.st_mtime_ns,
+            found.st_ctime_ns,
+            found.st_ino,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -533,9 +548,15 @@ class Entry:
 class Destinations(Protocol):
     """The ledger as the native verbs see it, for the evaluation under way. Paths are absolute and resolved."""
 
-    def settled(self, path: str, wanted: Content) -> bool:
+    def settled(self, path: str, wanted: Content, there: os.stat_result | None = None) -> bool:
         """The verb at this place of the destination's chain wanted the same last time, and the destination still is
-        (by its stat, else by its digest) as the last evaluation left it: there is nothing to do."""
+        (by its stat, else by its digest) as the last evaluation left it: there is nothing to do.
+
+        ``there`` is the destination's lstat, where that is known already."""
+
+    def digest_read(self, path: str, fingerprint: bytes) -> str:
+        """The digest of a source file, if the verb at this place of the destination's chain read the one with this
+        fingerprint the last time; else empty: it has to be read."""
 
     def left(self, path: str, wanted: Content) -> Content | None:
         """How the last evaluation left the destination, if the verb wanted the same then as now, else None."""
@@ -554,8 +575,20 @@ class Destinations(Protocol):
     def only_appended(self, path: str) -> bool:
         """All verbs on the destination were APPENDs or MERGEs: the rest of it is somebody else's."""
 
-    def placed(self, path: str, phase: Phase, wanted: Content, change: Change) -> None:
-        """The verb has seen to the destination: remember it, its place in the chain, and what it wanted."""
+    def placed(
+        self,
+        path: str,
+        phase: Phase,
+        wanted: Content,
+        change: Change,
+        *,
+        read: bytes = b"",
+        there: os.stat_result | None = None,
+    ) -> None:
+        """The verb has seen to the destination: remember it, its place in the chain, and what it wanted.
+
+        ``read`` is the fingerprint of the file that it read, if that can be known again by it; ``there`` is the
+        destination's lstat, where that is known already."""
 
     def staging(self, directory: str) -> None:
         """Something is about to be made in the directory under a temporary name; :meth:`keep` says so, too."""

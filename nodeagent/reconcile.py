@@ -164,6 +164,10 @@ class _Cycle:
         self._busy = busy
         self._drifts = Drifts(config, source, connection, reporter)
 
+    @functools.cached_property
+    def _checkout(self) -> Checkout:
+        return Checkout(self._config.source.checkout, self._config.paths.state)
+
     def run(self, commit: str, wishes: Wishes) -> ApplyOutcome:
         config, state = self._config, self._source.state()
         if state is None and self._decide(Revision(ref="", commit="", tree=""), 0, wishes) is policy.NotDue.OBSERVE:
@@ -202,10 +206,9 @@ class _Cycle:
         """What the node was given last; after a damage to the ledger, the checkout still knows it."""
         config, state = self._config, self._source.state()
         if state is None and self._source.is_rebuilt():
-            checkout = Checkout(config.source.checkout, config.paths.state)
-            self._remember_origin(checkout)
-            effective = tree.of_items(checkout.items, config.ignore)
-            return Revision(ref=config.source.ref, commit=checkout.commit, tree=effective)
+            self._remember_origin(self._checkout)
+            effective = tree.of_items(self._checkout.items, config.ignore)
+            return Revision(ref=config.source.ref, commit=self._checkout.commit, tree=effective)
         return Revision(ref=config.source.ref, commit=state.commit if state else "", tree=state.tree if state else "")
 
     def _decide(self, revision: Revision, drifted: int, wishes: Wishes) -> policy.Due | policy.NotDue:
@@ -225,8 +228,7 @@ class _Cycle:
         """Take a revision over from the fetch user's store into the checkout; believe only what hashes prove."""
         from nodeagent.program import check  # noqa: PLC0415 - see above
 
-        config = self._config
-        checkout = Checkout(config.source.checkout, config.paths.state)
+        config, checkout = self._config, self._checkout
         if checkout.commit != commit or not checkout.intact(checkout.tree):
             have = checkout.have()
             ancestor = checkout.commit if descendant and (self._source.state() or self._source.is_rebuilt()) else ""
@@ -279,7 +281,7 @@ class _Cycle:
             stop=self._stop,
         )
         self._source.end_rebuilding()
-        Checkout(config.source.checkout, config.paths.state).settle()
+        self._checkout.settle()
         return done
 
     def _remember_origin(self, checkout: Checkout) -> None:
@@ -288,8 +290,7 @@ class _Cycle:
             statements.remember_commit(self._connection, checkout.commit, checkout.origin)
 
     def _is_fresh(self, commit: str) -> bool:
-        checkout = Checkout(self._config.source.checkout, self._config.paths.state)
-        return checkout.commit == commit and checkout.intact(checkout.tree)
+        return self._checkout.commit == commit and self._checkout.intact(self._checkout.tree)
 
     def _outcome(self, done: Evaluation | None, found: destinations.Sweep, failure: Failure | None) -> ApplyOutcome:
         state = self._source.state()

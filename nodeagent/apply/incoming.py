@@ -7,6 +7,7 @@ import stat
 from typing import Self
 
 from nodeagent.apply.atomic import write_all
+from nodeagent.apply.fingerprint import before_reading
 
 _HELD = 4 * 2**20  # bytes; a larger file is not kept in memory, and read again where it is needed again
 _PIECE = 2**20
@@ -28,6 +29,7 @@ class Incoming:
         if not stat.S_ISREG(self.stat.st_mode):
             os.close(self._fd)
             raise OSError(errno.ESTALE, "No longer a regular file", name)
+        self.fingerprint = before_reading(self.stat)
         self._name = name
         self._held: bytes | None = None
         self._digest = ""

@@ -15,6 +15,7 @@ from nodeagent.apply import atomic, label
 from nodeagent.apply.as_left import put_back
 from nodeagent.apply.attributes import Attributes
 from nodeagent.apply.batch import Staged
+from nodeagent.apply.fingerprint import fingerprint
 from nodeagent.apply.incoming import Incoming
 from nodeagent.apply.paths import Directory, Place
 from nodeagent.apply.rsync import CopyOptions
@@ -55,6 +56,8 @@ class Placer:
         """
         path = at.child(name)
         there = at.lstat(name)
+        if there is not None and self._is_untouched(at, path, source.stat, there):
+            return None
         with Incoming(source.name, dir_fd=source.dir_fd) as incoming:
             if self.destinations.left_absent(path):
                 self._leave_absent(at, name, there, self._wanted(at, incoming.stat, incoming.digest))
@@ -63,10 +66,22 @@ class Placer:
                 return self._stage(at, name, incoming, there=None, same=False, shown=shown)
             wanted = self._wanted(at, incoming.stat, incoming.digest)
             brought = self._bring(at, name, incoming, there, wanted, shown=shown)
-        if isinstance(brought, Staged):
-            return brought
-        self._done(path, wanted, brought)
+            if isinstance(brought, Staged):
+                return brought
+            self._done(path, wanted, brought, read=incoming.fingerprint)
         return None
+
+    def _is_untouched(self, at: Directory, path: str, source: os.stat_result, there: os.stat_result) -> bool:
+        """Whether nobody has touched source or destination since the last evaluation: then neither is read."""
+        read = fingerprint(source)
+        digest = self.destinations.digest_read(path, read)
+        if not digest:
+            return False
+        wanted = self._wanted(at, source, digest)
+        if not self.destinations.settled(path, wanted, there):
+            return False
+        self._done(path, wanted, Change.UNCHANGED, read=read, there=there)
+        return True
 
     def link(self, at: Directory, name: str, source: Source, *, shown: str) -> None:
         """Place a symbolic link."""
@@ -266,7 +281,8 @@ class Placer:
         def put() -> None:
             self.way.make(at, name, there, shown=shown)
             file.put()
-            self._done(path, wanted, Change.CREATED if there is None else Change.UPDATED)
+            change = Change.CREATED if there is None else Change.UPDATED
+            self._done(path, wanted, change, read=incoming.fingerprint)
 
         return Staged(path=path, directory=at.fd, file=file, size=incoming.stat.st_size, put=put)
 
@@ -276,8 +292,10 @@ class Placer:
     def _mtime(self, source: os.stat_result) -> int | None:
         return source.st_mtime_ns if self.options.times else None
 
-    def _done(self, path: str, wanted: Content, change: Change) -> None:
-        self.destinations.placed(path, Phase.COPY, wanted, change)
+    def _done(
+        self, path: str, wanted: Content, change: Change, *, read: bytes = b"", there: os.stat_result | None = None
+    ) -> None:
+        self.destinations.placed(path, Phase.COPY, wanted, change, read=read, there=there)
         self.report(FileChange(path=path, change=change))
 
 

@@ -1,5 +1,6 @@
 """One destination in one evaluation: how the last one left it, what its verbs have done so far and have written."""
 
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -8,14 +9,21 @@ from nodeagent.model import Content, Phase, Stat, Statement
 
 ADDING = frozenset({Phase.APPEND, Phase.MERGE})
 """What these want is not what the whole file comes to be."""
+_CLOCK_TICK = 100_000_000  # ns; a file's times come from a clock of the kernel's that ticks every 10 ms or faster
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Past:
-    """A destination as the last evaluation left it, and what the chain of its verbs wanted."""
+    """A destination as the last evaluation left it, and what the chain of its verbs wanted.
+
+    ``reads`` has for each of them the fingerprint of the file that it read (empty: none, or not known). ``cut_short``:
+    how the destination was left is not on record, and was looked up now.
+    """
 
     row: Row
     chain: Sequence[Content]
+    reads: Sequence[bytes]
+    cut_short: bool = False
 
 
 @dataclass(slots=True)
@@ -25,6 +33,7 @@ class Placed:
     statement: Statement
     phase: Phase
     chain: list[Content] = field(default_factory=list)
+    reads: list[bytes] = field(default_factory=list)
     created: bool = False
     changed: bool = False
     diverged: bool = False  # the verbs wanted other things than the last time
@@ -38,6 +47,20 @@ class Placed:
         if now is None or self.stat is None:
             return now is self.stat
         return (now.inode, now.size, now.mtime_ns) == (self.stat.inode, self.stat.size, self.stat.mtime_ns)
+
+    def digest_as_placed(self, now: Stat) -> str:
+        """The digest of what a verb has written, if the lstat proves that it stands there untouched; else empty.
+
+        Whoever writes in place within the clock tick in which it was made changes no more than its modification time:
+        so that one has to be an earlier file's, as ``rsync -t`` sets it.
+        """
+        old = now.ctime_ns - now.mtime_ns >= _CLOCK_TICK
+        whole = self.changed and not self.as_left and self.phase not in ADDING and stat.S_ISREG(now.mode)
+        return self.chain[-1].digest if whole and old and now == self.stat else ""
+
+    def repeats(self, past: Past | None) -> bool:
+        """Whether its verbs have found all as it was, and wanted so far what they wanted the last time."""
+        return past is not None and not self.changed and list(past.chain[: len(self.chain)]) == self.chain
 
     def native(self, past: Past | None, left: str, *, as_placed: bool) -> str:
         """The digest behind the last native verb: where nobody wrote to the file after it, what is left."""

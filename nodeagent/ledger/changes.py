@@ -10,12 +10,10 @@ from collections.abc import Sequence
 from nodeagent.ledger.database import Connection
 
 
-def note(connection: Connection, path: str) -> None:
-    """The path is about to change, or has just been made."""
-    connection.execute(
-        "INSERT OR REPLACE INTO change VALUES (?, (SELECT coalesce(max(tick), 0) + 1 FROM change))",
-        (os.fsencode(path),),
-    )
+def note(connection: Connection, *paths: str) -> None:
+    """The paths are about to change, or have just been made."""
+    now = tick(connection) + 1
+    connection.executemany("INSERT OR REPLACE INTO change VALUES (?, ?)", [(os.fsencode(path), now) for path in paths])
 
 
 def tick(connection: Connection) -> int:

@@ -6,8 +6,9 @@
 import hashlib
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from nodeagent.ledger.database import Connection
 from nodeagent.model import Content, Stat
@@ -19,15 +20,7 @@ def lstat(path: str) -> Stat | None:
         found = os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return Stat(
-        mode=found.st_mode,
-        uid=found.st_uid,
-        gid=found.st_gid,
-        size=found.st_size,
-        mtime_ns=found.st_mtime_ns,
-        ctime_ns=found.st_ctime_ns,
-        inode=found.st_ino,
-    )
+    return Stat.of(found)
 
 
 def digest(path: str, mode: int) -> str:
@@ -74,16 +67,15 @@ ABSENT = Stat(mode=0, uid=0, gid=0, size=0, mtime_ns=0, ctime_ns=0, inode=0)
 """How a destination that is not there stands in the ledger and in the watch list."""
 
 
-def row_of(values: Sequence[object]) -> Row:
+def row_of(values: Sequence[Any]) -> Row:
     native, left_digest, *columns = values
     left = stat_of(columns)
-    return Row(str(native), str(left_digest), None if left == ABSENT else left)
+    return Row(native, left_digest, None if left == ABSENT else left)
 
 
-def stat_of(values: Sequence[object]) -> Stat:
+def stat_of(values: Iterable[int]) -> Stat:
     """The columns of :data:`LEFT`."""
-    mode, uid, gid, size, mtime, ctime, inode = (int(str(value)) for value in values)
-    return Stat(mode=mode, uid=uid, gid=gid, size=size, mtime_ns=mtime, ctime_ns=ctime, inode=inode)
+    return Stat(*values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,24 +100,24 @@ def sweep(connection: Connection, source: int) -> Sweep:
         (source,),
     ).fetchall()
     for path, *values in rows:
-        row, name = row_of(values), os.fsdecode(path)
+        name = os.fsdecode(path)
         now = lstat(name)
-        if not row.still_there(name, now):
+        if now == tuple(values[2:]):
+            settled.append((path, now))
+        elif not row_of(values).still_there(name, now):
             drifted.append(name)
-            continue
-        if now is None:
+        elif now is None:
             settled.append((path, ABSENT))
-            continue
-        if now != row.left:  # touched, and yet the same: no need to read it again the next time
+        else:  # touched, and yet the same: no need to read it again the next time
             _remember(connection, path, now)
-        settled.append((path, now))
+            settled.append((path, now))
     return Sweep(drifted=drifted, settled=settled)
 
 
 def _remember(connection: Connection, path: bytes, now: Stat) -> None:
     connection.execute(
         f"UPDATE destination SET ({LEFT}) = (?, ?, ?, ?, ?, ?, ?) WHERE path = ?",
-        (now.mode, now.uid, now.gid, now.size, now.mtime_ns, now.ctime_ns, now.inode, path),
+        (*now, path),
     )
 
 

@@ -6,8 +6,8 @@ A file that goes wrongly is worse than one that stays: whatever is not certain s
 import os
 import re
 import stat
-from collections.abc import Iterable, Sequence, Set
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence, Set
+from dataclasses import dataclass
 
 from nodeagent.ledger.database import Connection
 from nodeagent.model import Block, Phase, Statement
@@ -39,13 +39,14 @@ class Orphan:
 class Program:
     """What was evaluated.
 
-    ``reached`` holds the keys of the statements that were reached, and done natively whenever they were. ``lines`` are
-    those of post.sh and of the other programs of the tree, without comments.
+    ``reached`` holds the keys of the statements that were reached, and done natively whenever they were. ``lines``
+    gives those of post.sh and of the other programs of the tree, without comments; as the whole tree is read for them,
+    they are asked for only where something may go.
     """
 
     statements: Sequence[Statement]
     reached: Set[str]
-    lines: Sequence[str] = field(repr=False)
+    lines: Callable[[], Sequence[str]]
 
     @property
     def native_lines(self) -> Set[str]:
@@ -84,7 +85,7 @@ def is_too_much(going: int, inventory: int) -> bool:
 def _still_said(block: Block, program: Program) -> str:
     """A text that some line of the tree still has may come from there by another way (``grep -q ... || echo``)."""
     first = next((line.strip() for line in os.fsdecode(block.text).split("\n") if line.strip()), "")
-    found = next((line for line in program.lines if first and first in line), None)
+    found = next((line for line in program.lines() if first and first in line), None)
     return f"its text still stands in: {found.strip()}" if found is not None else ""
 
 
@@ -92,7 +93,7 @@ def _still_named(path: str, program: Program) -> str:
     """A path that the program names where it is not understood is perhaps placed by the shell now."""
     native = program.native_lines
     name = re.compile(rf"(?<![\w.-]){re.escape(os.path.basename(path))}(?![\w-])")
-    for line in program.lines:
+    for line in program.lines():
         if name.search(line) and not any(text in line for text in native):
             return f"it may still be named by: {line.strip()}"
     for statement in program.statements:

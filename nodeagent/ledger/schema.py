@@ -206,4 +206,9 @@ CREATE TABLE staging (                     -- where something may stand under a 
 ) WITHOUT ROWID;
 """
 
-STEPS = (_FIRST, _ORIGINS, _DUE, _UNDO, _PRUNE, _DRIFT, _REBUILT, _MERGE, _CONTINUES, _STAGING)
+# What a COPY has read need not be read again while it is untouched.
+_READ = """
+ALTER TABLE link ADD COLUMN read BLOB NOT NULL DEFAULT x'';  -- the source file's fingerprint; empty: to be read again
+"""
+
+STEPS = (_FIRST, _ORIGINS, _DUE, _UNDO, _PRUNE, _DRIFT, _REBUILT, _MERGE, _CONTINUES, _STAGING, _READ)

@@ -9,19 +9,17 @@ import contextlib
 import hashlib
 import os
 import stat
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from nodeagent.ledger import changes, merged, staging, statements
-from nodeagent.ledger.chain import ADDING, Past, Placed
+from nodeagent.ledger import changes, merged, rows, staging, statements
+from nodeagent.ledger.chain import ADDING, Placed
 from nodeagent.ledger.database import Connection
-from nodeagent.ledger.destinations import ABSENT, LEFT, Row, digest, lstat, row_of
+from nodeagent.ledger.destinations import ABSENT, digest, lstat
 from nodeagent.ledger.kept import Kept
+from nodeagent.ledger.pasts import REMOVED, Pasts
 from nodeagent.ledger.undo import undone
-from nodeagent.model import MERGED, Block, Change, Content, Entry, Phase, Scope, Statement
-
-_REMOVED = "removed"  # in the place of a digest
+from nodeagent.model import MERGED, Block, Change, Content, Entry, Phase, Scope, Stat, Statement
 
 
 class View:
@@ -46,9 +44,9 @@ class View:
         self._scope = scope
         self._kept = kept
         self._placed: dict[str, Placed] = {}
-        self._unwritten: set[str] = set()
+        self._unwritten: dict[str, None] = {}
         self._staging: set[str] = set()
-        self._pasts: dict[str, Past | None] = {}
+        self._past = Pasts(connection, source).find
         self._undone = undone(connection)
         self._revision = statements.revision_of(connection, evaluation)
         self._spared = spared
@@ -57,10 +55,10 @@ class View:
 
     # --- asked by the verbs ---
 
-    def settled(self, path: str, wanted: Content) -> bool:
+    def settled(self, path: str, wanted: Content, there: os.stat_result | None = None) -> bool:
         if path in self._undone or path in self._spared:
             return True
-        now = lstat(path)
+        now = lstat(path) if there is None else Stat.of(there)
         placed = self._placed.get(path)
         if placed is not None:
             placed.edited |= not placed.is_as_placed(now)
@@ -70,6 +68,11 @@ class View:
         if self._begins_anew() and past.row.left_digest != past.row.native_digest:
             return False  # a later step edits it: it is to start from the verb's own text
         return past.row.still_there(path, now)
+
+    def digest_read(self, path: str, fingerprint: bytes) -> str:
+        past, position = self._past(path), self._position(path)
+        known = past is not None and position < len(past.chain) and fingerprint
+        return past.chain[position].digest if past and known and past.reads[position] == fingerprint else ""
 
     def left(self, path: str, wanted: Content) -> Content | None:
         past = self._past(path)
@@ -96,25 +99,37 @@ class View:
         texts = {hashlib.sha256(text).hexdigest() for text in (b"", *(block.text for block in self.blocks(path)))}
         return past is None or all(w.digest in texts or w.digest.startswith(MERGED) for w in past.chain)
 
-    def placed(self, path: str, phase: Phase, wanted: Content, change: Change) -> None:
+    def placed(
+        self,
+        path: str,
+        phase: Phase,
+        wanted: Content,
+        change: Change,
+        *,
+        read: bytes = b"",
+        there: os.stat_result | None = None,
+    ) -> None:
         assert self.statement is not None
         if path in self._undone:
             return
         if path in self._spared:  # how it was left stays on record: it is still drift
-            self._touch(path, self.statement)
+            rows.touch(self._connection, [(path, self.statement)], evaluation=self._evaluation)
             return
-        placed = self._placed.setdefault(path, Placed(self.statement, phase))
+        placed = self._placed.get(path)
+        if placed is None:
+            placed = self._placed[path] = Placed(self.statement, phase)
         placed.statement, placed.phase = self.statement, phase
         placed.diverged |= not self._same_link(path, wanted)
         placed.chain.append(wanted)
+        placed.reads.append(read)
         placed.created |= change is Change.CREATED and self._past(path) is None
         if change in (Change.CREATED, Change.UPDATED):
             placed.as_left = self.edited(path) and not placed.diverged
             placed.changed = True
-        placed.stat = lstat(path)
+        placed.stat = lstat(path) if there is None else Stat.of(there)
         if placed.changed and phase in ADDING and placed.stat is not None:
             placed.digest = digest(path, placed.stat.mode)
-        self._unwritten.add(path)
+        self._unwritten[path] = None
 
     def staging(self, directory: str) -> None:
         if directory not in self._staging:
@@ -126,13 +141,15 @@ class View:
         found = lstat(path)
         if found is not None or self._past(path) is not None:  # what is quite new is noted when it is written down
             changes.note(self._connection, path)
+        if found is None or path in self._placed:
+            return
         key = os.fsencode(path)
         known = self._connection.execute(
             "SELECT 1 FROM kept WHERE path = ? UNION SELECT 1 FROM destination WHERE path = ?", (key, key)
         ).fetchone()
         past = self._past(path)
         others = past is not None and past.row.left is None  # it has come where nothing was left
-        if (known and not others) or found is None or path in self._placed:
+        if known and not others:
             return
         content = self._kept.keep(path) if stat.S_ISREG(found.mode) else digest(path, found.mode)
         self._connection.execute(
@@ -171,91 +188,58 @@ class View:
 
     def flush(self) -> None:
         """Write down what the verb has placed; how it is left stays open until :meth:`finish`."""
+        written = [(path, self._placed[path], self._past(path)) for path in self._unwritten]
+        self._unwritten.clear()
+        written = [(path, placed, past) for path, placed, past in written if not placed.repeats(past)]
+        if not written:
+            return
         with self._connection:
             self._connection.execute("BEGIN")
-            for path in self._unwritten:
-                self._flush_one(path, self._placed[path])
-        self._unwritten.clear()
+            changes.note(self._connection, *(p for p, placed, past in written if past is None or placed.changed))
+            rows.write_placed(
+                self._connection,
+                written,
+                source=self._source,
+                evaluation=self._evaluation,
+                revision=self._revision,
+            )
+            rows.write_chains(self._connection, [(path, placed) for path, placed, _ in written])
 
     def finish(self) -> None:
         """Record every destination as the evaluation leaves it."""
+        same, left, chains = [], [], []
+        for path, placed in self._placed.items():
+            now, past = lstat(path) or ABSENT, self._past(path)
+            if past is not None and placed.repeats(past):
+                if (placed.chain, placed.reads) != (past.chain, past.reads):
+                    chains.append((path, placed))
+                if now == past.row.left and not (past.cut_short or placed.edited):
+                    same.append((path, placed.statement))
+                    continue
+            left.append((path, placed, *self._digests(path, placed, now), now))
         with self._connection:
             self._connection.execute("BEGIN")
-            for path, placed in self._placed.items():
-                self._finish_one(path, placed)
+            rows.touch(self._connection, same, evaluation=self._evaluation)
+            rows.write_left(self._connection, left, evaluation=self._evaluation)
+            rows.write_chains(self._connection, chains)
         self._kept.collect(self._connection)
 
-    def _flush_one(self, path: str, placed: Placed) -> None:
-        key = os.fsencode(path)
+    def _digests(self, path: str, placed: Placed, now: Stat) -> tuple[str, str]:
+        """Of what stood there behind the last native verb, and of what stands there now; another one is kept."""
         past = self._past(path)
-        if past is not None and not placed.changed and list(past.chain[: len(placed.chain)]) == placed.chain:
-            self._touch(path, placed.statement)
-            return
-        if past is None or placed.changed:
-            changes.note(self._connection, path)
-        native = placed.written(past)
-        self._connection.execute(
-            "INSERT INTO destination (path, source, evaluation, file, line, phase, created, native_digest, statement,"
-            " revision, written) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-            " ON CONFLICT (path) DO UPDATE SET source = excluded.source,"
-            " evaluation = excluded.evaluation, file = excluded.file, line = excluded.line, phase = excluded.phase,"
-            " native_digest = excluded.native_digest, left_mode = NULL, statement = excluded.statement,"
-            " revision = CASE WHEN excluded.written IS NULL THEN coalesce(nullif(revision, ''), excluded.revision)"
-            " ELSE excluded.revision END,"
-            " written = coalesce(excluded.written, written)",
-            (
-                key,
-                self._source,
-                self._evaluation,
-                placed.statement.file,
-                placed.statement.line,
-                placed.phase,
-                placed.created,
-                native,
-                placed.statement.key,
-                self._revision,
-                time.time() if placed.changed else None,
-            ),
-        )
-        self._write_chain(key, placed.chain)
-
-    def _touch(self, path: str, statement: Statement) -> None:
-        """A verb has named the destination, and left it as it is."""
-        self._connection.execute(
-            "UPDATE destination SET evaluation = ?, statement = ? WHERE path = ?",
-            (self._evaluation, statement.key, os.fsencode(path)),
-        )
-
-    def _finish_one(self, path: str, placed: Placed) -> None:
-        key = os.fsencode(path)
-        now = lstat(path)
-        past = self._past(path)
-        if now is None:  # a later step removed it
-            native, left, now = placed.chain[-1].digest, _REMOVED, ABSENT
+        if now == ABSENT:  # a later step removed it
+            native, left = placed.chain[-1].digest, REMOVED
         elif past is not None and now == past.row.left:
             native, left = past.row.native_digest, past.row.left_digest
         else:
-            left = digest(path, now.mode)
+            left = placed.digest_as_placed(now) or digest(path, now.mode)
             native = placed.native(past, left, as_placed=placed.is_as_placed(now))
         if placed.edited:
             native = f"edited between verbs, then {left}"
         if native != left and stat.S_ISREG(now.mode) and self._kept.find(left) is None:
             with contextlib.suppress(OSError):  # then a repair says that it is not there
                 self._kept.keep(path)
-        fields = (now.mode, now.uid, now.gid, now.size, now.mtime_ns, now.ctime_ns, now.inode)
-        self._connection.execute(
-            f"UPDATE destination SET file = ?, line = ?, phase = ?, native_digest = ?, left_digest = ?,"
-            f" ({LEFT}) = (?, ?, ?, ?, ?, ?, ?) WHERE path = ?",
-            (placed.statement.file, placed.statement.line, placed.phase, native, left, *fields, key),
-        )
-        self._write_chain(key, placed.chain)
-
-    def _write_chain(self, key: bytes, chain: Sequence[Content]) -> None:
-        self._connection.execute("DELETE FROM link WHERE path = ?", (key,))
-        self._connection.executemany(
-            "INSERT INTO link VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [(key, n, c.kind, c.digest, c.mode, c.uid, c.gid) for n, c in enumerate(chain)],
-        )
+        return native, left
 
     # --- inside ---
 
@@ -267,34 +251,14 @@ class View:
         placed = self._placed.get(path)
         return placed is not None and placed.changed and not placed.as_left
 
-    def _past(self, path: str) -> Past | None:
-        """The destination as the last evaluation of this source left it; asked first before this one changes it."""
-        if path not in self._pasts:
-            self._pasts[path] = self._read_past(path)
-        return self._pasts[path]
-
-    def _read_past(self, path: str) -> Past | None:
-        key = os.fsencode(path)
-        found = self._connection.execute(
-            f"SELECT native_digest, left_digest, {LEFT} FROM destination WHERE path = ? AND source = ?",
-            (key, self._source),
-        ).fetchone()
-        links = self._connection.execute(
-            "SELECT kind, digest, mode, uid, gid FROM link WHERE path = ? ORDER BY position", (key,)
-        ).fetchall()
-        if found is None or not links:
-            return None
-        chain = [Content(kind=k, digest=d, mode=m, uid=u, gid=g) for k, d, m, u, g in links]
-        native, left_digest, mode, *_ = found
-        if mode is not None:
-            return Past(row=row_of(found), chain=chain)
-        now = lstat(path)  # the evaluation that placed it was cut short: it counts as left as it is
-        left_digest = digest(path, now.mode) if now is not None else _REMOVED
-        return Past(row=Row(native or left_digest, left_digest, now), chain=chain)
+    def _position(self, path: str) -> int:
+        """Of the verb under way in the destination's chain."""
+        placed = self._placed.get(path)
+        return len(placed.chain) if placed is not None else 0
 
     def _same_link(self, path: str, wanted: Content) -> bool:
         past, placed = self._past(path), self._placed.get(path)
         if past is None or (placed is not None and placed.diverged):
             return False
-        position = len(placed.chain) if placed is not None else 0
+        position = self._position(path)
         return position < len(past.chain) and past.chain[position] == wanted

@@ -24,9 +24,8 @@ _RECORD = struct.Struct("<IIIQqqQI")
 def write(runtime: Path, boot: str, destinations: Iterable[tuple[bytes, Stat]]) -> None:
     """Write the list anew."""
     content = bytearray(boot.encode())
-    for path, s in destinations:
-        fields = (s.mode, s.uid, s.gid, s.size, s.mtime_ns, s.ctime_ns, s.inode)
-        content += _RECORD.pack(*fields, len(path)) + path
+    for path, stat in destinations:
+        content += _RECORD.pack(*stat, len(path)) + path
     staged = runtime / f".{_NAME}.new"
     with open(os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
         file.write(content)

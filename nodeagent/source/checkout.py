@@ -137,7 +137,7 @@ class Checkout:
         self._place(manifest, missing, staging)
         changed.update(missing)
         _remove(staging)  # before the record is taken: it changes the top directory
-        self._remember(manifest, directories)
+        self._remember(manifest, missing, directories)
         return sorted(changed)
 
     def settle(self) -> None:
@@ -147,13 +147,12 @@ class Checkout:
         :meth:`have`, and the next :meth:`install` puts the tree's content and mode back.
         """
         known = self._record
-        places = {}
+        places = dict(known.places)
         for name, place in known.places.items():
             identity = self._identity(name)
-            whole = place.whole
             if identity != place.identity:
                 whole = place.item.entry is not Entry.LINK and self._digest(name, identity) == place.item.oid
-            places[name] = Place(item=place.item, identity=identity, whole=whole)
+                places[name] = Place(item=place.item, identity=identity, whole=whole)
         directories = {name: self._identity(name) for name in known.directories}
         if (places, directories) != (known.places, known.directories):
             self._save(replace(known, places=places, directories=directories))
@@ -161,7 +160,7 @@ class Checkout:
     # --- what stands there ---------------------------------------------------------------------------------------
 
     def _identity(self, name: str) -> Identity | None:
-        return record.identity(self.path / name if name else self.path)
+        return record.identity(f"{self.path}/{name}" if name else str(self.path))
 
     def _is_whole(self, name: str, place: Place) -> bool:
         """Tell whether the content at the path is the item's."""
@@ -172,9 +171,10 @@ class Checkout:
         place = self._record.places.get(name)
         if place is None or place.item != item or not self._is_whole(name, place):
             return False
-        found = (self.path / name).lstat()
-        owned = found.st_uid == os.geteuid() and found.st_gid == os.getegid()
-        return owned and (item.entry is Entry.LINK or stat.S_IMODE(found.st_mode) == item.entry.value)
+        assert place.identity is not None
+        mode, uid, gid, *_ = place.identity
+        owned = uid == os.geteuid() and gid == os.getegid()
+        return owned and (item.entry is Entry.LINK or stat.S_IMODE(mode) == item.entry.value)
 
     def _digest(self, name: str, identity: Identity | None) -> str:
         """The blob id of the regular file at the path; empty when there is none."""
@@ -190,7 +190,7 @@ class Checkout:
 
     def _claim(self) -> None:
         """Make the top directory, or make sure that it is ours to empty."""
-        found = record.identity(self.path)
+        found = self._identity("")
         claimed = bool(self._record.directories)
         if found is not None and not (stat.S_ISDIR(found[0]) and (claimed or not any(self.path.iterdir()))):
             self._set_aside()
@@ -255,21 +255,21 @@ class Checkout:
         last = {manifest.items[name].oid: name for name in missing}
         for name in missing:
             item = manifest.items[name]
-            ready = staging / "ready"
+            ready = f"{staging}/ready"
             if item.entry is Entry.LINK:
                 os.symlink(item.target, ready)
             elif last[item.oid] == name:
-                (staging / item.oid).rename(ready)
+                ready = f"{staging}/{item.oid}"
                 _own(ready, item.entry.value)
             else:
-                shutil.copyfile(staging / item.oid, ready)
+                shutil.copyfile(f"{staging}/{item.oid}", ready)
                 _own(ready, item.entry.value)
-            ready.rename(self.path / name)
+            os.rename(ready, f"{self.path}/{name}")
 
-    def _remember(self, manifest: Manifest, directories: set[str]) -> None:
-        places = {
-            name: Place(item=item, identity=self._identity(name), whole=True) for name, item in manifest.items.items()
-        }
+    def _remember(self, manifest: Manifest, placed: Sequence[str], directories: set[str]) -> None:
+        places = {name: place for name, place in self._record.places.items() if name in manifest.items}
+        for name in placed:
+            places[name] = Place(item=manifest.items[name], identity=self._identity(name), whole=True)
         identities = {name: self._identity(name) for name in ("", *sorted(directories))}
         commit, origin = manifest.commit, manifest.origin
         self._save(Record(commit=commit, tree=manifest.tree, places=places, directories=identities, origin=origin))
@@ -283,10 +283,10 @@ def _open(path: Path) -> int:
     return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
 
 
-def _own(path: Path, mode: int) -> None:
+def _own(path: str | Path, mode: int) -> None:
     """Give a file or directory (no link) its mode, and make it this process's own."""
     os.chown(path, os.geteuid(), os.getegid(), follow_symlinks=False)
-    path.chmod(mode)
+    os.chmod(path, mode)
 
 
 def _make_directory(path: Path) -> None:

@@ -257,7 +257,7 @@ class _Receiver:
         """Write a blob into the staging directory while hashing it; its size in bytes."""
         length = self._frame(_FRAMES[Kind.BLOB], shown, self._limits.file_bytes)
         digest = objects.hasher(Kind.BLOB, length)
-        descriptor = os.open(self._staging / oid, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(f"{self._staging}/{oid}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with open(descriptor, "wb", buffering=0) as file:
             left = length
             while left:

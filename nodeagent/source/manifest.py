@@ -3,6 +3,7 @@
 import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from nodeagent.model import Commit
 
@@ -15,8 +16,7 @@ class Entry(enum.Enum):
     LINK = 0o777
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
+class Item(NamedTuple):
     """One path's content. ``oid`` is the git blob id (hex); ``target`` is a link's, else empty. ``size`` in bytes."""
 
     entry: Entry

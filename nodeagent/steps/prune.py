@@ -1,5 +1,6 @@
 """Prune: at the end of an evaluation, take away what earlier ones placed and no step names any more."""
 
+import functools
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -51,7 +52,9 @@ class Pruner:
         if self.steps.has_failed() or instrumented.whole:
             return
         program = Program(
-            statements=instrumented.statements, reached=self.steps.native.reached, lines=_programs_of(directory)
+            statements=instrumented.statements,
+            reached=self.steps.native.reached,
+            lines=functools.cache(functools.partial(_programs_of, directory)),
         )
         known = prune.inventory(self.connection, self.source, self.evaluation)
         found = [*self._files(known.files, program), *self._blocks(known.blocks, program)]

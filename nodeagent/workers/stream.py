@@ -1,6 +1,7 @@
 """A stream of bytes that a forked child writes: ``with stream(export, time_limit=60) as source: ...``."""
 
 import contextlib
+import fcntl
 import io
 import os
 import select
@@ -14,6 +15,7 @@ from nodeagent.model import Failure
 from nodeagent.workers import child, frames
 
 _CHUNK = 65_536
+_BUFFER = 2**18  # bytes, at each end and in the pipe: many small things go in one write
 
 
 @contextlib.contextmanager
@@ -29,6 +31,8 @@ def stream(job: Callable[[BinaryIO], None], *, time_limit: float, keep: Collecti
             comes in its place, with the block's as its cause.
     """
     data, data_end = child.pipe()
+    with contextlib.suppress(OSError):  # a user may have so much in pipes, and no more
+        fcntl.fcntl(data, fcntl.F_SETPIPE_SZ, _BUFFER)
     verdict, verdict_end = child.pipe()
     try:
         process = child.fork(
@@ -43,7 +47,7 @@ def stream(job: Callable[[BinaryIO], None], *, time_limit: float, keep: Collecti
         os.close(verdict_end)
     deadline = time.monotonic() + time_limit
     try:
-        with io.BufferedReader(_TimedPipe(data, deadline)) as reader:
+        with io.BufferedReader(_TimedPipe(data, deadline), _BUFFER) as reader:
             try:
                 yield cast(BinaryIO, reader)
                 while not reader.closed and reader.read(_CHUNK):
@@ -109,7 +113,7 @@ def _verdict(descriptor: int, ending: str) -> NodeagentError:
 def _write_out(job: Callable[[BinaryIO], None], data: int, verdict: int) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     try:
-        with open(data, "wb") as file:
+        with open(data, "wb", _BUFFER) as file:
             job(file)
     except BaseException as error:  # noqa: BLE001 - the very top of a process
         child.send(verdict, child.confession(error))

@@ -161,8 +161,8 @@ BUGS = (
     Bug(
         name="a change below a path of on= is not its change",
         file="nodeagent/ledger/view.py",
-        old="        if past is None or placed.changed:\n            changes.note(self._connection, path)\n",
-        new="",
+        old="*(p for p, placed, past in written if past is None or placed.changed)",
+        new="*()",
         tests="tests/unit/ledger tests/integration/test_when.py",
     ),
     Bug(

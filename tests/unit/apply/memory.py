@@ -31,18 +31,9 @@ def content_of(path: str) -> Content | None:
 
 def stat_of(path: str) -> Stat | None:
     try:
-        there = os.lstat(path)
+        return Stat.of(os.lstat(path))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return Stat(
-        mode=there.st_mode,
-        uid=there.st_uid,
-        gid=there.st_gid,
-        size=there.st_size,
-        mtime_ns=there.st_mtime_ns,
-        ctime_ns=there.st_ctime_ns,
-        inode=there.st_ino,
-    )
 
 
 _CHANGES = (Change.CREATED, Change.UPDATED)
@@ -71,11 +62,14 @@ class Memory:
     copies: dict[str, Path] = field(default_factory=dict)
     announced: set[str] = field(default_factory=set)
 
-    def settled(self, path: str, wanted: Content) -> bool:
+    def settled(self, path: str, wanted: Content, there: os.stat_result | None = None) -> bool:
         left = self._last(path, wanted)
         if left is None or left.content is None:
             return False
         return stat_of(path) == left.stat or content_of(path) == left.content
+
+    def digest_read(self, path: str, fingerprint: bytes) -> str:
+        return ""
 
     def left(self, path: str, wanted: Content) -> Content | None:
         left = self._last(path, wanted)
@@ -99,7 +93,16 @@ class Memory:
         texts = {hashlib.sha256(block.text).hexdigest() for block in self.blocks(path)}
         return left is None or all(wanted.digest in texts for wanted in left.chain)
 
-    def placed(self, path: str, phase: Phase, wanted: Content, change: Change) -> None:
+    def placed(
+        self,
+        path: str,
+        phase: Phase,
+        wanted: Content,
+        change: Change,
+        *,
+        read: bytes = b"",
+        there: os.stat_result | None = None,
+    ) -> None:
         assert os.path.isabs(path)
         assert os.path.realpath(os.path.dirname(path)) == os.path.dirname(path)
         assert change not in _CHANGES or os.path.dirname(path) in self.announced

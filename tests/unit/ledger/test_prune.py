@@ -10,7 +10,7 @@ def statement(key, text, phase=Phase.COPY):
 
 def program(*statements, reached=(), lines=()):
     own = [s.text for s in statements]
-    return Program(statements=statements, reached=frozenset(reached), lines=[*own, *lines])
+    return Program(statements=statements, reached=frozenset(reached), lines=lambda: [*own, *lines])
 
 
 def orphan(path="/etc/slurm/old.conf", **changes):
