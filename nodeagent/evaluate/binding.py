@@ -6,27 +6,27 @@ from dataclasses import replace
 from nodeagent.evaluate.syntax import AndOr, Block, Command, Compound, Node, Pipeline
 
 
-def on_last_command(node: Node, change: Callable[[Command], Command]) -> Node | None:
-    """Change the last command of a list, a pipeline or a negation; None where that is no simple command."""
+def on_last(node: Node, change: Callable[[Command | Compound], Node | None]) -> Node | None:
+    """Change the last command of a list, a pipeline or a negation; None where that is no command, or is not changed."""
     match node:
-        case Command():
-            return change(node)
         case AndOr(operands=(*before, last)):
-            found = on_last_command(last, change)
+            found = on_last(last, change)
             if found is None:
                 return None
             return AndOr(operands=(*before, found), start=node.start, end=found.end, line=node.line)
         case Pipeline(parts=(*before, last)):
-            found = on_last_command(last, change)
+            found = on_last(last, change)
             if found is None:
                 return None
             return Pipeline(parts=(*before, found), start=node.start, end=found.end, line=node.line)
         case Compound(kind="negation", conditions=(Block(items=((last, _),)),)):
-            found = on_last_command(last, change)
+            found = on_last(last, change)
             if found is None:
                 return None
             negated = (Block(items=((found, False),)),)
             return replace(node, conditions=negated, end=found.end, whole_end=found.whole_end)
+        case Command() | Compound():
+            return change(node)
         case _:
             return None
 

@@ -14,7 +14,7 @@ import re
 from dataclasses import replace
 from typing import TypedDict
 
-from nodeagent.evaluate.binding import joined, on_last_command
+from nodeagent.evaluate.binding import joined, on_last
 from nodeagent.evaluate.syntax import (
     AndOr,
     Block,
@@ -186,17 +186,19 @@ class _Reader:
         if tails and (len(tails) > 1 or body.type not in {"command", "list", "pipeline"} or holds_heredoc(tails[0][1])):
             return _opaque(node, "heredoc", known=False)
         inner = self.node(body)
-        if body.type in {"command", "list", "pipeline", "negated_command"}:
-            first = on_last_command(inner, lambda command: self._with_redirects(command, redirects, node))
+        if body.type in {"command", "list", "pipeline", "negated_command"} or isinstance(inner, Compound):
+            first = on_last(inner, lambda last: self._bind(last, redirects, node, tails=bool(tails)))
             if first is not None:
                 return joined(first, tails[0][0], self.node(tails[0][1]), int(node.end_byte)) if tails else first
-        elif isinstance(inner, Compound):
-            found: list[Redirect] = []
-            extra = [word for redirect in redirects for word in self._redirect(redirect, found)]
-            if not extra:
-                span = _span(node)
-                return replace(inner, redirects=tuple(found), end=span["end"], whole_end=span["whole_end"])
         return _opaque(node, "redirect", known=isinstance(inner, Opaque) and inner.known)
+
+    def _bind(self, last: Command | Compound, redirects: list[Tree], outer: Tree, *, tails: bool) -> Node | None:
+        if isinstance(last, Command):
+            return self._with_redirects(last, redirects, outer)
+        found: list[Redirect] = []
+        if tails or any(self._redirect(redirect, found) for redirect in redirects):
+            return None
+        return replace(last, redirects=tuple(found), end=head_end(outer), whole_end=int(outer.end_byte))
 
     def _command(self, node: Tree) -> Command:
         words: list[Word] = []

@@ -5,6 +5,7 @@ What the text becomes::
 
     COPY ./a /etc/b         __na_cp 1 COPY ./a /etc/b
     cat a >>/etc/b          { __na_t=/etc/b; __na_to 2; cat a >>"$__na_o"; __na_tx 2 && __na_no; }
+    date >>/etc/b           the same around the step; so with $?: { __na_s=$?; __na_t=...; __na_is && :; echo $? ...
     systemctl restart x     if __na_go 3 systemctl; then systemctl restart x; __na_ok 3 && :; else __na_no; fi
     RUN name args           if __na_go 4 name; then __na_at 4; RUN name args; __na_ok 4 && :; else __na_no; fi
     if RUN name; ...        if { __na_at 5 && :; RUN name; __na_of && :; }; ...
@@ -16,11 +17,13 @@ The verbs are in ``prelude.sh``. ``&& :`` keeps a status that the step was allow
 fail in ``a``) from counting a second time, for ``set -e`` and for an ERR trap.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from nodeagent.evaluate import verbs
 from nodeagent.evaluate.functions import Functions, Understood, functions
 from nodeagent.evaluate.meaning import CopyCall, Meaning, names, negated
+from nodeagent.evaluate.outputs import Output
 from nodeagent.evaluate.redirects import is_bashism, overwrites
 from nodeagent.evaluate.sources import Sourced
 from nodeagent.evaluate.statements import Instrumented, Statements
@@ -34,13 +37,12 @@ from nodeagent.evaluate.syntax import (
     Opaque,
     Pipeline,
     Script,
-    Word,
     substitutes,
 )
 from nodeagent.evaluate.texts import Texts, sets_noclobber, starts_job
 from nodeagent.evaluate.touches import plain, share, temporary, written
 from nodeagent.evaluate.untouchable import looks_at_verbs, untouchable
-from nodeagent.evaluate.usage import Dots, reads_status
+from nodeagent.evaluate.usage import Dots, mentions_status, reads_status
 from nodeagent.evaluate.vocabulary import ACTING_BUILTINS
 from nodeagent.model import Phase
 
@@ -61,6 +63,7 @@ def instrument(script: Script, file: str, understood: Understood, sourced: Sourc
         return Instrumented(text=script.text, file=file, scripts=files, whole=reason)
     known = functions(files, understood, sourced.dots)
     noclobber, jobs = any(map(sets_noclobber, files.values())), any(starts_job(s.block) for s in files.values())
+    separators = any(b"IFS=" in s.text for s in files.values())
     unreadable = {n: why for n, s in files.items() if (why := _not_understood(s) or looks_at_verbs(s)) is not None}
     readable = {n: s for n, s in files.items() if n not in unreadable}
     unread = (written(node) for n, s in files.items() if n not in readable for node, _ in s.block.items)
@@ -69,7 +72,7 @@ def instrument(script: Script, file: str, understood: Understood, sourced: Sourc
         statements = Statements()
         texts: dict[str, bytes] = {}
         for name, one in readable.items():
-            meaning = Meaning(one, known, understood, Texts(one, noclobber=noclobber, jobs=jobs))
+            meaning = Meaning(one, known, understood, Texts(one, noclobber=noclobber, jobs=jobs, separators=separators))
             writer = _Writer(one, name, known=known, meaning=meaning, statements=statements, dots=sourced.dots)
             texts[name] = writer.write(shared)
         if statements.repeated <= shared:
@@ -116,16 +119,13 @@ class _Writer:
         self._statements = statements
         self._dots = dots
         self._shared: frozenset[bytes] = frozenset()
-        self._edits: list[tuple[int, int, bytes]] = []
+        self._edits = verbs.Edits(script)
 
     def write(self, shared: frozenset[bytes]) -> bytes:
         """The instrumented text; ``shared`` are the paths that something writes to which always runs."""
         self._shared = shared
         self._block(self._script.block, _Context())
-        text = bytearray(self._script.text)
-        for start, end, new in sorted(self._edits, key=lambda edit: edit[:2], reverse=True):
-            text[start:end] = new
-        return bytes(text)
+        return self._edits.text()
 
     # --- walking ---
 
@@ -158,9 +158,7 @@ class _Writer:
         if is_bashism(node.redirects):
             self._always(node)
             return
-        place = self._texts.output(node)
-        if place is not None:
-            self._place_text(node, *place)
+        self._place(node, self._texts.compound(node))
         context = replace(context, used=context.used or overwrites(node.redirects) is not None)
         for block in node.conditions:
             self._block(block, replace(context, used=True, after=True))
@@ -173,10 +171,9 @@ class _Writer:
         run = self._known.runs.get(node.name)
         if run is not None and run.program is not None:
             # Only calls that are marked are told, so it may be called anywhere.
-            self._insert(run.program.start, b'__na_run "$@"; ')
-            self._insert(run.program.end, b"; __na_ran && :")
+            self._edits.around(run.program, verbs.PROGRAM_OF_RUN)
             for logger in run.loggers:
-                self._edits.append((logger.words[0].start, logger.words[0].end, b"__na_log"))
+                self._edits.replace(logger.words[0].start, logger.words[0].end, b"__na_log")
         elif run is None and node.name not in self._known.copies:
             if usage.isolated:
                 self._always(node.body)
@@ -188,6 +185,8 @@ class _Writer:
         alone = not (context.used or self._repeats(node))
         if alone and all(self._meaning.acts_or_nothing(operand) for operand in node.operands):
             acting = [operand for operand in node.operands if self._meaning.acts(operand)]
+            for operand in acting:
+                self._place(operand, self._meaning.outputs(operand))
             if acting:
                 found = [name for operand in acting if isinstance(operand, Command) for name in names(operand) or ()]
                 self._statements.lists.add(self._gate(node, found))
@@ -202,12 +201,12 @@ class _Writer:
         self._node(node.operands[-1], context if safe else replace(context, used=True))
 
     def _pipeline(self, node: Pipeline, context: _Context) -> None:
-        if (place := self._texts.tee(node)) is not None:
-            self._place_text(node, *place)
-        elif context.used or self._meaning.reads(node) or negated(node) or self._repeats(node):
-            self._always(node)
+        outputs = () if negated(node) else self._texts.pipeline(node)
+        if context.used or self._meaning.reads(node) or negated(node) or self._repeats(node):
+            self._always(node, outputs)
         elif self._meaning.acts(node):
             self._gate(node, [])
+        self._place(node, outputs)
 
     def _background(self, node: Node, context: _Context) -> None:
         """A job in the background cannot change the shell: gate its start. The functions in it are left alone."""
@@ -216,31 +215,33 @@ class _Writer:
             return
         ampersand = self._script.text.index(b"&", node.end)
         number = self._statement(node, Phase.EXECUTE)
-        self._insert(node.start, b"if __na_go %d; then " % number)
         more = self._script.text[ampersand + 1 :].lstrip(b" \t")[:1] not in {b"", b"\n", b";", b")", b"#"}
-        self._edits.append((ampersand, ampersand + 1, b"& __na_ok %d; else __na_no; fi" % number + b"; " * more))
+        self._edits.before(node.start, b"if __na_go %d; then " % number)
+        end = b"& __na_ok %d; else __na_no; fi" % number + b"; " * more
+        self._edits.replace(ampersand, ampersand + 1, end)
 
     def _command(self, node: Command, context: _Context) -> None:
-        if not node.words:
-            return
-        if not is_bashism(node.redirects) and self._native(node):
+        if not node.words or (not is_bashism(node.redirects) and self._native(node)):
             return
         used = context.used or self._meaning.reads(node) or (node.assigns and node.name in self._known.usage)
         used = used or self._repeats(node)
+        outputs = self._meaning.outputs(node)
         if node.name in self._known.runs:
-            self._run(node, asked=used)
+            self._run(node, outputs, asked=used)
         elif used:
-            self._always(node)
+            self._always(node, outputs)
         elif self._meaning.sources(node):
             self._dot(node)
         elif self._meaning.is_program(node) and (found := names(node)) is not None:
             self._gate(node, [] if node.name in ACTING_BUILTINS else found)
         else:
-            self._always(node)
+            self._always(node, outputs)
+        self._place(node, outputs)
 
-    def _always(self, node: Node) -> None:
-        """It runs each time: what it writes to is to be written each time by all that write to it."""
-        self._statements.repeated |= written(node)
+    def _always(self, node: Node, placed: Sequence[Output] = ()) -> None:
+        """It runs each time: what it writes to is to be written each time by all that write to it. ``placed``: but for
+        what the agent places."""
+        self._statements.repeated |= written(node) - {plain(output.word.text) for output in placed}
 
     def _repeats(self, node: Node) -> bool:
         return share(written(node), self._shared)
@@ -248,64 +249,41 @@ class _Writer:
     def _native(self, node: Command) -> bool:
         if (call := self._meaning.copy_call(node)) is not None:
             self._copy(node, call)
-        elif (place := self._texts.command(node)) is not None:
-            self._place_text(node, *place)
-        elif (target := self._printed_to(node)) is not None:
-            self._place_text(node, target, Phase.APPEND)
+        elif self._meaning.prints(node) and (outputs := self._meaning.outputs(node)):
+            self._place(node, outputs)
         else:
             return False
         return True
 
-    def _printed_to(self, node: Command) -> Word | None:
-        """The file that a function's output is appended to: ``header >>/etc/b``."""
-        own = node.name in self._known.usage and node.name not in self._known.runs and not node.assigns
-        return self._texts.call_target(node) if own else None
-
     # --- writing ---
-
-    def _insert(self, at: int, new: bytes) -> None:
-        self._edits.append((at, at, new))
 
     def _statement(self, node: Node, phase: Phase, shown: bytes | None = None, *, asked: bool = False) -> int:
         return self._statements.add(self._file, self._script.slice(node), node.line, phase, shown=shown, asked=asked)
 
     def _gate(self, node: Node, names: list[bytes]) -> int:
-        """``names``: it is a step only if none of them is a function or a built-in when it is reached."""
         number = self._statement(node, Phase.EXECUTE)
-        self._open_gate(node, number, names)
+        self._edits.around(node, verbs.gate(number, names))
         return number
 
-    def _open_gate(self, node: Node, number: int, names: list[bytes]) -> None:
-        self._insert(node.start, b"if __na_go %s; then " % b" ".join([b"%d" % number, *names]))
-        self._insert(node.end, b"; __na_ok %d && :; else __na_no; fi" % number)
-
-    def _run(self, node: Command, *, asked: bool) -> None:
+    def _run(self, node: Command, outputs: Sequence[Output], *, asked: bool) -> None:
         """A call of a RUN-like function; one that nothing may keep from running is only told."""
         run = self._known.runs[node.name or ""]
         name = node.words[1] if len(node.words) > 1 else None
         asked = asked or name is None or substitutes(name)
         if asked:
-            self._always(node)
+            self._always(node, outputs)
         marked = run.program is not None and not is_bashism(node.redirects)  # which a plain shell takes for ``&``
         if name is None or (asked and not marked):
             return
         number = self._statement(node, Phase.EXECUTE, self._script.text[name.start : node.end], asked=asked)
         if run.logs:
             self._statements.logged.add(number)
-        if asked:
-            self._insert(node.start, b"{ __na_at %d && :; " % number)
-            self._insert(node.end, b"; __na_of && :; }")
-            return
-        if marked:
-            self._insert(node.start, b"__na_at %d; " % number)
-        self._open_gate(node, number, [name.text])
+        self._edits.around(node, verbs.told(number) if asked else verbs.gate(number, [name.text], mark=marked))
 
     def _dot(self, node: Command) -> None:
         """Any file: what it is, and whether it defines a COPY function anew, is known when it happens."""
         self._statements.opened.setdefault(self._file, set()).update(self._dots.get((self._file, node.start), ()))
-        words = node.words[0].text + b" " + node.words[1].text
-        self._insert(node.start, b"{ __na_dot %s && :; " % words)
-        self._insert(node.end, b"; }")
+        self._edits.around(node, verbs.dot(node))
 
     def _copy(self, node: Command, call: CopyCall) -> None:
         number = self._statement(node, Phase.COPY if call.function is None else call.function.phase)
@@ -313,12 +291,14 @@ class _Writer:
         to = plain(node.words[-1].text).rstrip(b"/")
         if share((to, to + b"/"), self._shared):
             self._statements.fresh.add(number)
-        self._insert(node.words[0].start, b"__na_cp %d " % number)
+        self._edits.before(node.words[0].start, b"__na_cp %d " % number)
 
-    def _place_text(self, node: Node, target: Word, phase: Phase) -> None:
-        number = self._statement(node, phase)
-        if phase is Phase.WRITE and share((plain(target.text),), self._shared):
-            self._statements.fresh.add(number)
-        self._insert(node.start, b"{ __na_t=%s; __na_to %d; " % (target.text, number))
-        self._edits.append((target.start, target.end, b'"$__na_o"'))
-        self._insert(node.end, b"; __na_tx %d && __na_no; }" % number)
+    def _place(self, node: Node, outputs: Sequence[Output]) -> None:
+        """Have the agent place what a statement prints: around what else is done to the statement."""
+        if not outputs:
+            return
+        numbered = [(self._statement(node, output.phase), output) for output in outputs]
+        for number, output in numbered:
+            if output.phase is Phase.WRITE and share((plain(output.word.text),), self._shared):
+                self._statements.fresh.add(number)
+        self._edits.place(node, numbered, status=mentions_status(self._script, node))

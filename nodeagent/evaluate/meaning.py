@@ -1,10 +1,12 @@
 """What a statement is: a native verb, a step, or the shell's own business."""
 
 import re
+from collections.abc import Set
 from dataclasses import dataclass
 
 from nodeagent.evaluate.functions import CopyFunction, Functions, Understood, gives_up, rsync_flags
-from nodeagent.evaluate.redirects import is_bashism, overwrites, prints_to_file
+from nodeagent.evaluate.outputs import Output, of_tee
+from nodeagent.evaluate.redirects import is_bashism, output_files, overwrites, prints_to_file
 from nodeagent.evaluate.sources import may_be_asked_twice
 from nodeagent.evaluate.syntax import (
     AndOr,
@@ -61,10 +63,41 @@ class Meaning:
     def acts(self, node: Node) -> bool:
         """Does it run a program, natively understood or not, whose effect is on the node?"""
         if isinstance(node, Pipeline):
-            return self.texts.tee(node) is None and not all(self.only_looks(part) for part in node.parts)
+            placed = {id(output.word) for output in self.texts.pipeline(node)}
+            return not all(self._only_prints(part, placed) for part in node.parts)
         if not isinstance(node, Command) or not node.words or self.is_native(node):
             return False
         return node.name in self._known.runs or self.is_program(node)
+
+    def outputs(self, node: Node) -> tuple[Output, ...]:
+        """The files that the agent may place what a command or a pipeline prints into."""
+        if isinstance(node, Pipeline):
+            return self.texts.pipeline(node)
+        if not isinstance(node, Command) or is_bashism(node.redirects):
+            return ()
+        if node.name not in self._known.usage or node.name in self._known.runs:
+            return self.texts.command(node)
+        return () if node.assigns else self.texts.call(node)
+
+    def prints(self, node: Command) -> bool:
+        """Is there nothing to a command but what it prints, or a built-in does it or a function?"""
+        if node.name in self._known.runs:
+            return False
+        known = TEXT_COMMANDS | NEUTRAL | SHELL_WORDS | {"tee"}
+        return node.name in known or node.name in self._known.usage
+
+    def _only_prints(self, node: Node, placed: Set[int]) -> bool:
+        """Is there nothing to a part of a pipeline but what it prints, into nothing but the files that are placed?"""
+        if not isinstance(node, Command):
+            return bool(placed) and self.texts.is_text(node)
+        if node.name in self._known.usage:
+            return False
+        files = [*output_files(node.redirects), *(output.word for output in of_tee(node))]
+        if node.name == "tee":
+            return bool(files) and all(id(word) in placed for word in files)
+        return self.only_looks(node) or (
+            self._looks(node) and bool(files) and all(id(word) in placed for word in files)
+        )
 
     def accepts_failure(self, node: AndOr) -> bool:
         """``a || b``, where the failure of ``a`` is only told, accepted, or the end?"""
@@ -79,11 +112,12 @@ class Meaning:
         return told or gives_up(node, self._known.enders)
 
     def harmless(self, node: Command) -> bool:
-        return node.name in {"true", "false", ":", "echo", "printf"} and self.texts.command_target(node) is None
+        return node.name in {"true", "false", ":", "echo", "printf"} and not self.texts.command(node)
 
     def only_looks(self, node: Node) -> bool:
-        if not isinstance(node, Command) or prints_to_file(node.redirects):
-            return False
+        return isinstance(node, Command) and not prints_to_file(node.redirects) and self._looks(node)
+
+    def _looks(self, node: Command) -> bool:
         asks_name = node.name == "hostname" and all((w.literal or "").startswith("-") for w in node.words[1:])
         return asks_name or node.name in NEUTRAL or node.name in TEXT_COMMANDS
 
@@ -99,7 +133,7 @@ class Meaning:
         flags = rsync_flags(node)
         return (
             node.name in self._known.copies
-            or self.texts.command_target(node) is not None
+            or (self.prints(node) and bool(self.outputs(node)))
             or (flags is not None and self._understood(flags))
         )
 

@@ -40,6 +40,7 @@ __na_to() { # NUMBER: where to write the text that is meant for __na_t
   __na_call to "$1" "$__na_t"
   case $__na_r in '') __na_o=$__na_t ;; *) __na_o=$__na_r ;; esac
 }
+__na_is() { return "$__na_s"; } # the status that the statement which comes next is to find
 __na_ok() { # NUMBER: the end of the step that __na_go began
   __na_s=$?
   __na_i=''

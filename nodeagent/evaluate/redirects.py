@@ -9,7 +9,7 @@ def overwrites(redirects: Sequence[Redirect]) -> Word | None:
     """The file that loses its content to what the statement prints, and so depends on all of it; a log does not."""
     for redirect in redirects:
         target = redirect.target
-        if target is not None and _is_file_output(redirect, {">", ">|", "&>"}) and not _is_log(target):
+        if target is not None and _is_file_output(redirect, {">", ">|", "&>"}) and not is_log(target):
             return target
     return None
 
@@ -18,7 +18,7 @@ def output_files(redirects: Sequence[Redirect]) -> Iterator[Word]:
     """The files that the statement prints to; a log is none."""
     for redirect in redirects:
         target = redirect.target
-        if target is not None and _is_file_output(redirect, {">", ">>", ">|", "&>", "&>>"}) and not _is_log(target):
+        if target is not None and _is_file_output(redirect, {">", ">>", ">|", "&>", "&>>"}) and not is_log(target):
             yield target
 
 
@@ -34,7 +34,7 @@ def _is_file_output(redirect: Redirect, operators: set[str]) -> bool:
     return redirect.operator in operators and redirect.descriptor in {None, 1}
 
 
-def _is_log(target: Word) -> bool:
+def is_log(target: Word) -> bool:
     path = target.text.strip(b"\"'")
     return path.endswith(b".log") or path.startswith((b"/dev/", b"/proc/", b"/sys/", b"/var/log/", b"/run/log/"))
 

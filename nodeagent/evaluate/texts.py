@@ -1,7 +1,13 @@
-"""The file that a statement prints to, when that is all there is to the statement: APPEND and WRITE."""
+"""The files that a statement prints to, when the agent can place what it prints: APPEND and WRITE.
+
+What a statement of any kind adds to a file (``>>FILE``, ``tee -a FILE``) is a text. Of what replaces a file's content
+only that of compounds, ``tee``, ``cat``, ``echo`` and ``printf`` is one: a program that runs again writes it again.
+"""
 
 import re
 
+from nodeagent.evaluate.leaving import leaves
+from nodeagent.evaluate.outputs import INPUTS, Output, of_tee, redirected
 from nodeagent.evaluate.redirects import overwrites
 from nodeagent.evaluate.syntax import (
     AndOr,
@@ -14,19 +20,13 @@ from nodeagent.evaluate.syntax import (
     Pipeline,
     Redirect,
     Script,
-    Word,
     children,
     substitutes,
 )
-from nodeagent.evaluate.usage import mentions_status
-from nodeagent.evaluate.vocabulary import TEXT_COMMANDS
+from nodeagent.evaluate.vocabulary import LEAVING, TEXT_COMMANDS
 from nodeagent.model import Phase
 
-_INPUTS = frozenset({"<", "<<", "<<-", "<<<"})
-_BRACED = re.compile(rb"\$\{\w+\}")  # a parameter, not an expansion of braces
 _NOCLOBBER = re.compile(rb"(?<![\w-])set\s+-\w*C|noclobber")
-# A compound that is left in its middle never comes to the verb behind it.
-_LEAVES = re.compile(rb"(?<![\w-])(?:return|break|continue|exit|exec)(?![\w-])")
 
 
 def sets_noclobber(script: Script) -> bool:
@@ -35,99 +35,93 @@ def sets_noclobber(script: Script) -> bool:
 
 class Texts:
     """Reads one text's statements; ``noclobber``: the program may set that option; ``jobs``: it starts
-    any in the background."""
+    any in the background; ``separators``: it sets ``IFS``."""
 
-    def __init__(self, script: Script, *, noclobber: bool, jobs: bool) -> None:
+    def __init__(self, script: Script, *, noclobber: bool, jobs: bool, separators: bool = False) -> None:
         self._script = script
         self._jobs = jobs
         self._noclobber = noclobber
+        self._separators = separators
 
-    def command(self, node: Command) -> tuple[Word, Phase] | None:
-        """``cat``, ``echo``, ``printf`` or ``:`` with its output in a file."""
-        target = self.command_target(node)
-        if target is None or mentions_status(self._script, node):
-            return None
-        redirect = next(r for r in node.redirects if r.target is target)
-        return target, Phase.APPEND if redirect.operator == ">>" else Phase.WRITE
+    def command(self, node: Command) -> tuple[Output, ...]:
+        """The files that a command other than a function prints to."""
+        words = [w.literal for w in node.words[:2]]
+        if not words or words[0] in LEAVING or (words[0] in {"command", "builtin"} and words[-1] in LEAVING):
+            return ()
+        found = self._of_command(node)
+        if node.name not in TEXT_COMMANDS | {":", "tee"}:
+            found = tuple(o for o in found if o.phase is Phase.APPEND and not o.is_log)
+        return () if self._uses_any(node, found) else found
 
-    def output(self, node: Compound) -> tuple[Word, Phase] | None:
-        """What a compound prints: ``{ echo a; hostname; } >/etc/b``."""
-        target = self._output_target(node.redirects)
-        if target is None or mentions_status(self._script, node):
-            return None
-        if _LEAVES.search(self._script.slice(node)) or self._uses(node, target) or starts_job(node):
-            return None
-        if overwrites(node.redirects) is target:
-            return target, Phase.WRITE
-        return (target, Phase.APPEND) if _appends(node.redirects, target) else None
+    def compound(self, node: Compound) -> tuple[Output, ...]:
+        """Those that what a compound prints goes to: ``{ echo a; hostname; } >/etc/b``."""
+        found = redirected(node.redirects, noclobber=self._noclobber) or ()
+        if overwrites(node.redirects) is None and any(o.phase is Phase.WRITE for o in found):
+            return ()  # a log
+        if not found or leaves(self._script, node) or self._uses_any(node, found) or starts_job(node):
+            return ()
+        return found
 
-    def call_target(self, node: Command) -> Word | None:
-        """The file that what a function prints is appended to."""
-        target = self._output_target(node.redirects)
-        if target is None or not _appends(node.redirects, target) or mentions_status(self._script, node):
-            return None
-        return None if self._uses(node, target) or self._jobs else target
+    def call(self, node: Command) -> tuple[Output, ...]:
+        """Those that what a function prints is appended to."""
+        found = redirected(node.redirects, noclobber=self._noclobber) or ()
+        if self._jobs or any(o.phase is not Phase.APPEND for o in found) or self._uses_any(node, found):
+            return ()
+        return found
 
-    def tee(self, node: Pipeline) -> tuple[Word, Phase] | None:
-        """``echo a | tee FILE``, with ``-a`` or without."""
-        target, last = self._tee_target(node), node.parts[-1]
-        if target is None or not isinstance(last, Command) or mentions_status(self._script, node):
-            return None
-        return target, Phase.APPEND if b"-a" in [w.text for w in last.words] else Phase.WRITE
+    def pipeline(self, node: Pipeline) -> tuple[Output, ...]:
+        """Those that the parts of a pipeline append to; and ``echo a | tee FILE``."""
+        found: list[Output] = []
+        for part in node.parts:
+            if isinstance(part, Command):
+                found += self._of_command(part)
+            elif isinstance(part, Compound):
+                found += redirected(part.redirects, noclobber=self._noclobber) or ()
+        text = len(node.parts) == 2 and self.is_text(node.parts[0]) and of_tee_only(node.parts[1])
+        outputs = tuple(o for o in found if o.phase is Phase.APPEND or text)
+        if not text:
+            outputs = tuple(o for o in outputs if not o.is_log)
+        return () if self._uses_any(node, outputs) else outputs
 
-    def command_target(self, node: Command) -> Word | None:
-        """The file that ``cat``, ``echo`` or ``printf`` write to, if that is all there is to the statement."""
-        if node.assigns or (node.name not in TEXT_COMMANDS and node.name != ":"):
-            return None
-        target = self._output_target(node.redirects)
-        return None if target is None or self._uses(node, target) else target
-
-    def _tee_target(self, node: Pipeline) -> Word | None:
-        first, last = node.parts[0], node.parts[-1]
-        if len(node.parts) != 2 or not isinstance(last, Command) or last.name != "tee" or last.assigns:
-            return None
-        if not self._is_text(first):
-            return None
-        operands = [w for w in last.words[1:] if w.text != b"-a"]
-        if len(operands) != 1 or operands[0].text.startswith(b"-") or substitutes(operands[0]):
-            return None
-        quoted = operands[0].text.startswith(b'"') or operands[0].literal is not None
-        return operands[0] if quoted and all(r.operator == ">" for r in last.redirects) else None
-
-    def _is_text(self, node: Node) -> bool:
+    def is_text(self, node: Node) -> bool:
         """Does it print for the next part of the pipeline, and is there nothing else to it?"""
         if isinstance(node, Command):
             return node.name in TEXT_COMMANDS and not node.assigns and _only_reads(node.redirects)
         return isinstance(node, Compound) and self._only_prints(node)
 
-    def _output_target(self, redirects: tuple[Redirect, ...]) -> Word | None:
-        """The one file that standard output goes to, if nothing else is redirected that would have to be known."""
-        out = [r for r in redirects if r.operator in {">", ">>", ">|"} and r.descriptor in {None, 1}]
-        others = [r for r in redirects if r not in out]
-        plain = all(r.operator in _INPUTS or (r.descriptor == 2 and r.operator in {">", ">>", ">&"}) for r in others)
-        target = out[0].target if len(out) == 1 else None
-        if self._noclobber and out and out[0].operator == ">":
-            return None  # whether it may be written depends on what is there
-        return target if plain and target is not None and not substitutes(target) and not _globs(target) else None
+    def _of_command(self, node: Command) -> tuple[Output, ...]:
+        to_files = redirected(node.redirects, noclobber=self._noclobber)
+        if to_files is None:
+            return ()
+        of_operands = of_tee(node)
+        if of_operands and not any(o.phase is Phase.APPEND for o in to_files):
+            to_files = ()  # /dev/null, and what it writes anew each time
+        found = (*to_files, *of_operands)
+        return () if self._separators and any(o.split for o in found) else found
 
-    def _uses(self, node: Node, target: Word) -> bool:
+    def _uses_any(self, node: Node, outputs: tuple[Output, ...]) -> bool:
+        return any(self._uses(node, output, outputs) for output in outputs)
+
+    def _uses(self, node: Node, output: Output, outputs: tuple[Output, ...]) -> bool:
         """Does it look at the file, or write to it on its own, that what it prints is for? The shell has emptied it by
         then (``cat /etc/a >/etc/a``). Text that only names the file (``echo "# /etc/a"``) does not."""
-        name = target.text.strip(b"\"'")
+        name = output.word.text.strip(b"\"'")
+        own = {id(o.word) for o in outputs}
         redirects = node.redirects if isinstance(node, Command | Compound) else ()
-        others = [r.target for r in redirects if r.target is not None and r.target is not target]
+        others = [r.target for r in redirects if r.target is not None and id(r.target) not in own]
         elsewhere = any(name in other.text for other in others)
         match node:
             case Command():
                 prints = node.name in {"echo", "printf"}
                 body = self._script.text[node.end : node.whole_end] if node.heredoc else b""
                 read = name in body and (b"$(" in body or b"`" in body)
-                return read or any(name in w.text for w in node.words[1:] if not prints or substitutes(w)) or elsewhere
+                words = [w for w in node.words[1:] if id(w) not in own]
+                return read or any(name in w.text for w in words if not prints or substitutes(w)) or elsewhere
             case Opaque():
                 return name in self._script.slice(node)
             case _:
                 inner = [n for c in children(node) for n in ((i for i, _ in c.items) if isinstance(c, Block) else (c,))]
-                return elsewhere or any(self._uses(n, target) for n in inner)
+                return elsewhere or any(self._uses(n, output, outputs) for n in inner)
 
     def _only_prints(self, node: Node) -> bool:
         match node:
@@ -145,6 +139,11 @@ class Texts:
                 return False
 
 
+def of_tee_only(node: Node) -> bool:
+    """``tee FILE...`` with nothing else to it than where its own output goes."""
+    return isinstance(node, Command) and bool(of_tee(node)) and all(r.operator in {">", ">>"} for r in node.redirects)
+
+
 def starts_job(node: Node | Block) -> bool:
     """Does a job in the background stand anywhere in it? What that prints may come at any time."""
     if isinstance(node, Block):
@@ -152,15 +151,5 @@ def starts_job(node: Node | Block) -> bool:
     return any(starts_job(child) for child in children(node))
 
 
-def _appends(redirects: tuple[Redirect, ...], target: Word) -> bool:
-    return any(r.operator == ">>" and r.target is target for r in redirects)
-
-
 def _only_reads(redirects: tuple[Redirect, ...]) -> bool:
-    return all(r.operator in _INPUTS for r in redirects)
-
-
-def _globs(word: Word) -> bool:
-    """In a redirection's target bash expands these, an assignment does not."""
-    text = _BRACED.sub(b"", word.text)
-    return word.literal is None and text[:1] not in {b'"', b"'"} and any(c in text for c in b"*?[{~")
+    return all(r.operator in INPUTS for r in redirects)

@@ -22,4 +22,6 @@ NEUTRAL = frozenset({
 # fmt: on
 # A built-in that acts on the node, not on the shell.
 ACTING_BUILTINS = frozenset({"kill"})
+# After these the shell may go on elsewhere, or with other redirections, or has read what it then runs.
+LEAVING = frozenset({".", "break", "continue", "eval", "exec", "exit", "return", "source"})
 TEXT_COMMANDS = frozenset({"cat", "echo", "printf"})

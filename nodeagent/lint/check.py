@@ -6,7 +6,7 @@ from nodeagent.evaluate.annotations import comments
 from nodeagent.lint.finding import Finding
 from nodeagent.lint.program import Program
 from nodeagent.lint.repository import Repository
-from nodeagent.lint.rules import again, danger, files, flow, loops, secrets, steps, understanding
+from nodeagent.lint.rules import again, danger, files, flow, loops, secrets, steps, understanding, unread
 from nodeagent.lint.tree import Tree
 
 _OF_PROGRAMS: tuple[Callable[[Program], Iterable[Finding]], ...] = (
@@ -21,6 +21,7 @@ _OF_PROGRAMS: tuple[Callable[[Program], Iterable[Finding]], ...] = (
     flow.exit_in_subshell,
     loops.loop_input,
     secrets.traced_secret,
+    unread.append_unread,
 )
 _OF_REPOSITORIES: tuple[Callable[[Repository], Iterable[Finding]], ...] = (
     again.append_in_script,

@@ -138,6 +138,8 @@ class Native:
             reason = f"{statement.text}: cannot create {path}: {why}"
             self._account.placed(statement, FileChange(path=path, change=Change.FAILED, reason=reason), frame.number)
             return status
+        if not frame.staged.exists() and frame.partial:  # the step that prints it was skipped
+            frame.staged.touch()
         if not frame.staged.exists():  # </none stands before it, or an expansion ended the shell
             self._left_to_shell.add(statement.key)
             reason = f"{statement.text}: exit status {status}, before it opened {path}"

@@ -35,12 +35,16 @@ Way = Literal["plain", "apply", "plan"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """One root, and how often the program is to run in it. Relative paths are the repository's."""
+    """One root, and how often the program is to run in it. Relative paths are the repository's.
+
+    ``force``: each apply is a full evaluation, as it is for a new tree.
+    """
 
     way: Way
     files: Mapping[bytes, File]
     args: Sequence[str] = ()
     times: int = 1
+    force: bool = False
 
 
 class Sandboxes:
@@ -185,7 +189,7 @@ def _be_runner(order: Order, answer: int) -> NoReturn:
         if order.way == "plain":
             left: object = plain(order.args)
         else:
-            left = apply(Path(REPOSITORY), order.args, run_steps=order.way == "apply")
+            left = apply(Path(REPOSITORY), order.args, run_steps=order.way == "apply", force=order.force)
     except BaseException:  # noqa: BLE001 - a process's very top
         left = traceback.format_exc()
     with os.fdopen(answer, "wb") as file:

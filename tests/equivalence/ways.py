@@ -99,6 +99,7 @@ def apply(
     state: Path = Path("/agent/state"),
     runtime: Path = Path("/agent/run"),
     run_steps: bool = True,
+    force: bool = False,
 ) -> Left:
     from nodeagent import reconcile
     from nodeagent.evaluation import Settings
@@ -130,7 +131,7 @@ def apply(
         runtime=runtime,
     )
     done = reconcile.apply_directory(
-        repository, settings, Wishes(requested=True, run_steps=run_steps), threading.Event(), Recorder()
+        repository, settings, Wishes(requested=True, run_steps=run_steps, force=force), threading.Event(), Recorder()
     )
     steps = [(step.file, step.line, str(step.phase), str(step.change), step.path) for step in done.steps]
     return Left(status=done.exit_status, output=lines, tree={}, steps=steps, whole=" ".join(whole))

@@ -32,17 +32,24 @@ BUGS = (
     ),
     Bug(
         name="the target of a redirection is quoted once more",
-        file="nodeagent/evaluate/instrument.py",
-        old='b"{ __na_t=%s; __na_to %d; "',
-        new='b"{ __na_t=\\"%s\\"; __na_to %d; "',
+        file="nodeagent/evaluate/verbs.py",
+        old='b"__na_t=%s" % word.text',
+        new='b"__na_t=\\"%s\\"" % word.text',
         tests=f"{_CASES} -k 'quoting or names'",
     ),
     Bug(
         name="the target of a redirection is a word without quotes",
-        file="nodeagent/evaluate/instrument.py",
-        old="""b'"$__na_o"'""",
-        new='b"$__na_o"',
+        file="nodeagent/evaluate/verbs.py",
+        old="""b'"$%s"'""",
+        new='b"$%s"',
         tests=f"{_CASES} -k logs",
+    ),
+    Bug(
+        name="a text does not find the status of the statement before",
+        file="nodeagent/evaluate/verbs.py",
+        old='b"__na_is && :; " * status',
+        new='b""',
+        tests="tests/equivalence/test_appends.py -k 'echo'",
     ),
     Bug(
         name="the umask is not sent",
@@ -67,9 +74,9 @@ BUGS = (
     ),
     Bug(
         name="a status that set -e let pass counts a second time",
-        file="nodeagent/evaluate/instrument.py",
-        old='self._insert(node.end, b"; __na_ok %d && :; else __na_no; fi" % number)',
-        new='self._insert(node.end, b"; __na_ok %d; else __na_no; fi" % number)',
+        file="nodeagent/evaluate/verbs.py",
+        old='behind=b"; __na_ok %d && :; else __na_no; fi" % number)',
+        new='behind=b"; __na_ok %d; else __na_no; fi" % number)',
         tests=f"{_CASES} -k 'set-e or trap'",
     ),
     Bug(

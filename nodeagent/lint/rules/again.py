@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+from nodeagent.evaluate.leaving import leaves
 from nodeagent.evaluate.syntax import Command, Compound, Pipeline, Redirect, Word
 from nodeagent.lint.finding import Finding, Severity, shown
 from nodeagent.lint.places import Place
@@ -10,13 +11,13 @@ from nodeagent.lint.program import Call, Program
 from nodeagent.lint.repository import Repository
 from nodeagent.model import Phase
 
-_LOOKS = re.compile(
+LOOKS = re.compile(
     rb"grep|\bawk\b|\bcmp\b|\bdiff\b|readlink|(?:\[|\btest)\s[^\n]*-[edfLhrsx]\b|\bfind\b|case .*\$\(.*cat|stamp|\.done"
 )
 _LEAVES = re.compile(rb"(?<![\w-])(?:return|break|continue|exit|exec)(?![\w-])")
 _USERS = re.compile(rb"\bid\b|getent|grep|/etc/(?:passwd|group)")
 _MOUNTS = re.compile(rb"mountpoint|findmnt|/proc/(?:self/)?mount|\bmount\b|grep|(?:\[|\btest)\s[^\n]*-[ed]\b")
-_HARMLESS_APPEND = re.compile(
+HARMLESS_APPEND = re.compile(
     rb'"?(?:/var/log/|/run/|/dev/|/proc/|/sys/|/tmp/|/var/tmp/|&)|.*\.log"?$|"?\$\{?\w*(?:log|out|tmp|temp|null)', re.I
 )
 _ON_NODE = re.compile(rb'["\']?/(?:etc|root|home|boot|usr|opt|var/spool|var/lib|var/cron)/')
@@ -40,9 +41,9 @@ def append_in_script(repository: Repository) -> Iterator[Finding]:
 
 def _left(program: Program, place: Place) -> tuple[str, str]:
     """Why the agent does not append what this statement prints, and how to write it so that it does."""
-    leaves = _LEAVES.search(program.slice(place.node)) if isinstance(place.node, Compound) else None
-    if leaves:
-        word = leaves.group().decode()
+    found = _LEAVES.search(program.slice(place.node)) if isinstance(place.node, Compound) else None
+    if found and leaves(program.script, place.node):
+        word = found.group().decode()
         return f"what is left in its middle by '{word}'", f"write it without {word}: if CONDITION; then ...; fi"
     return "in a way of its own", "print the text by cat, echo, printf, or { ...; } around these, with >>FILE behind it"
 
@@ -50,7 +51,10 @@ def _left(program: Program, place: Place) -> tuple[str, str]:
 def _appended(place: Place) -> Iterator[Word]:
     node = place.node
     redirects: tuple[Redirect, ...] = node.redirects if isinstance(node, Command | Compound) else ()
-    yield from (r.target for r in redirects if r.operator in {">>", "&>>"} and r.target and r.descriptor in {None, 1})
+    kept = isinstance(node, Command) and node.name == "exec"  # whatever its number: it is written to further down
+    for redirect in redirects:
+        if redirect.operator in {">>", "&>>"} and redirect.target and (kept or redirect.descriptor in {None, 1}):
+            yield redirect.target
     if isinstance(node, Command) and node.name == "tee":
         options = [w for w in node.words[1:] if w.text.startswith(b"-")]
         if any(w.literal in {"-a", "--append"} for w in options):
@@ -58,7 +62,7 @@ def _appended(place: Place) -> Iterator[Word]:
 
 
 def _once(repository: Repository, program: Program, place: Place, target: Word) -> bool:
-    if _HARMLESS_APPEND.match(target.text) or program.guarded(place, _LOOKS) or _made_anew(program, place, target):
+    if HARMLESS_APPEND.match(target.text) or program.guarded(place, LOOKS) or _made_anew(program, place, target):
         return True
     if program.entry:
         native = repository.native[program.file, Phase.APPEND]
@@ -80,7 +84,7 @@ def _written_before(program: Program, place: Place, target: Word) -> bool:
 
 def sed_append(program: Program) -> Iterator[Finding]:
     for call in program.calls("sed"):
-        if not call.has("i", "--in-place") or program.guarded(call.place, _LOOKS):
+        if not call.has("i", "--in-place") or program.guarded(call.place, LOOKS):
             continue
         adds = [w for w in call.operands if _SED_ADDS.match(w.text.strip(b"\"'"))]
         deletes = any(re.search(rb"/d(?:[;'\"}]|$)", w.text) for w in call.words[1:])
@@ -96,7 +100,7 @@ def crontab_append(program: Program) -> Iterator[Finding]:
         text = program.slice(pipeline)
         again = re.search(rb"crontab\s+(?:-u\s+\S+\s+)?-l", text)
         filtered = re.search(rb"grep\s+-\w*v|sort\s+-\w*u|uniq|sed", text)
-        if again and not filtered and not program.guarded(call.place, _LOOKS):
+        if again and not filtered and not program.guarded(call.place, LOOKS):
             yield program.finding("crontab-append", pipeline.start, "adds to the crontab that is there")
 
 
@@ -118,7 +122,7 @@ def firewall_append(program: Program) -> Iterator[Finding]:
 def ln_sfn(repository: Repository) -> Iterator[Finding]:
     for program in repository.programs:
         for call in program.calls("ln"):
-            if call.has("s", "--symbolic") and not program.guarded(call.place, _LOOKS) and _leaves_link(program, call):
+            if call.has("s", "--symbolic") and not program.guarded(call.place, LOOKS) and _leaves_link(program, call):
                 yield program.finding("ln-sfn", call.command.start, f"{shown(program.slice(call.command))}")
 
 

@@ -1,0 +1,231 @@
+"""Every form of appending: two full evaluations append once; a form that cannot, ``nodeagent lint`` tells."""
+
+import os
+
+import pytest
+
+from nodeagent.lint.check import lint
+from nodeagent.lint.reading import read
+from nodeagent.lint.syntax import asking
+from tests.equivalence.case import DEFAULTS, SHELLS, for_shell
+from tests.equivalence.compare import deviations
+from tests.equivalence.root import File
+from tests.equivalence.sandbox import Order
+
+# One a line, ``;;`` for the end of a line of post.sh; behind ``bash:`` what only bash knows.
+ONCE = r"""
+echo x >>/etc/f
+>>/etc/f echo x
+echo x 1>>/etc/f
+echo >>/etc/f x
+F=/etc/f; echo x >>$F
+F=/etc/f; echo x >>"${F}"
+echo x >>~/f
+echo x >>"$(echo /etc/f)"
+echo x >>"/etc/$(printf '%s' "f")"
+cd /etc; echo x >>./f
+printf '%s\n' x y >>/etc/f
+echo x >>/etc/f 2>&1
+echo x >>/etc/f 2>/dev/null
+echo x >&2 2>>/etc/f
+LC_ALL=C echo x >>/etc/f
+cat files/a files/b >>/etc/f
+cat <files/a >>/etc/f
+cat files/a >>/etc/f >>/etc/g
+echo x >/etc/f >>/etc/g
+cat >>/etc/f <<E;;x;;E
+cat <<'E' >>/etc/f;;$x;;E
+cat - files/a >>/etc/f <<E;;x;;E
+echo "$(cat files/a)" >>/etc/f
+echo $? >>/etc/f
+false; echo $? >>/etc/f
+printf '%s\n' "$?" >>/etc/f
+step 3; echo "step: $?" >>/etc/f; echo "still $?"
+set -e; step 3 && :; echo "step: $?" >>/etc/f
+cat <<E >>/etc/f;;status $?;;E
+false; { echo $?; pwd; echo $?; } >>/etc/f
+false; ( echo $? ) >>/etc/f
+false; if [ $? = 1 ]; then echo no; fi >>/etc/f
+false; echo $? | tee -a /etc/f
+f() { echo "$? $1"; }; false; f $? >>/etc/f
+pwd >>/etc/f
+umask >>/etc/f
+ulimit -n >>/etc/f
+type echo >>/etc/f
+command -v echo >>/etc/f
+command echo x >>/etc/f
+trap >>/etc/f
+cd /srv >>/etc/f; pwd >>/etc/f
+hostname >>/etc/f
+uname -s >>/etc/f
+sort files/a >>/etc/f
+sed s/f/g/ files/a >>/etc/f
+grep first files/a >>/etc/f
+grep none files/a >>/etc/f
+id -un >>/etc/f
+id -un >>/etc/f || true
+ls files >>/etc/f
+awk '{print}' files/a >>/etc/f
+step 0 >>/etc/f
+step 0 >>/etc/f 2>&1
+step 3 >>/etc/f
+set -e; step 3 >>/etc/f; echo not reached
+step 3 >>/etc/f || echo failed
+step 0 >>/etc/f && step 0 >>/etc/g && echo yes
+step 1 >>/etc/f || step 0 >>/etc/f
+if step 0 >>/etc/f; then echo yes; fi
+ls /none 2>>/etc/f || true
+step 0 >>/etc/f 2>>/etc/g
+sh -c 'echo x' >>/etc/f
+env echo x >>/etc/f
+A=1 step 0 >>/etc/f
+E=echo; $E x >>/etc/f
+\echo x >>/etc/f
+nohup echo x >>/etc/f
+RUN() { logger x; "$@"; }; RUN step 0 >>/etc/f
+RUN() { logger x; "$@"; }; RUN step 3 >>/etc/f || echo failed
+RUN() { logger x; "$@"; }; if RUN step 0 >>/etc/f; then echo yes; fi
+{ echo x; echo y; } >>/etc/f
+{ echo x >&2; } 2>>/etc/f
+{ step 0; } >>/etc/f
+{ hostname | cat; } >>/etc/f
+( cd /; pwd ) >>/etc/f
+( echo x; exit 3 ) >>/etc/f; echo $?
+( step 0; exit 0; echo y ) >>/etc/f
+for i in 1 2; do echo $i; done >>/etc/f
+for i in 1 2; do echo $i >>/etc/f; done
+for i in 1 2; do echo $i; break; done >>/etc/f
+for i in 1 2; do [ $i = 1 ] && continue; echo $i; done >>/etc/f
+for i in 1 2; do step 0 $i >>/etc/f; done
+while read -r l; do echo "$l"; done <files/b >>/etc/f
+n=0; until [ $n = 2 ]; do n=$((n+1)); echo $n; done >>/etc/f
+if true; then echo x; fi >>/etc/f
+case a in a) echo x;; esac >>/etc/f
+f() { echo x; }; f >>/etc/f
+f() { echo x >>/etc/f; }; f
+f() { echo "$1" >>"$2"; }; f x /etc/f
+f() { step 0; }; f >>/etc/f
+f() { [ -n "$1" ] || return 0; echo $1; }; f x >>/etc/f
+f() { echo x >>/etc/f; }; f && true
+f() { echo "$1" | tee -a "$2" >/dev/null; }; f x /etc/f
+echo x | tee -a /etc/f
+echo x | tee -a /etc/f >/dev/null
+echo x | tee --append /etc/f
+echo x | tee -a -- /etc/f
+echo x | tee -ai /etc/f
+echo x | tee -i -a /etc/f
+echo x | tee /etc/f -a
+echo x | tee -a /etc/f /etc/g
+echo x | tee -a /etc/f >>/etc/g
+echo x | tee -a /etc/f | cat
+echo x | tee -a /etc/f | tee -a /etc/g
+echo x | cat | tee -a /etc/f
+F=/etc/f; echo x | tee -a $F
+F=/etc/f; echo x | tee -a "$F"
+hostname | tee -a /etc/f
+step 0 | tee -a /etc/f
+step 3 | tee -a /etc/f; echo $?
+echo x | tee -a /etc/f && echo ok
+f() { echo x; }; f | tee -a /etc/f
+echo x | cat >>/etc/f
+printf 'a\n' | sed s/a/b/ >>/etc/f
+yes | head -n 2 >>/etc/f
+cat files/b | while read -r l; do echo "$l"; done >>/etc/f
+cat files/b | { cat; echo x; } >>/etc/f
+false | echo $? >>/etc/f
+set -e; step 3 | cat >>/etc/f; echo "was $?"
+tee -a /etc/f <<E;;x;;E
+tee -a /etc/f >/dev/null <<E;;x;;E
+tee -a /etc/f <<E >/dev/null;;x;;E
+tee -a /etc/f <files/a
+tee -a /etc/f /etc/g <files/a
+tee -a /etc/f >>/etc/g <files/a
+tee -a "/etc/f" <files/a >/dev/null || exit 1
+true && { echo x; echo y; } >>/etc/f
+[ -e /etc/hosts ] && echo x >>/etc/f
+grep -q x /etc/f 2>/dev/null || echo x >>/etc/f
+grep -qxF x /etc/f 2>/dev/null || { echo x; } >>/etc/f
+! echo x >>/etc/f
+if ! echo x >>/etc/f; then :; fi
+echo x >>/etc/f; [ $? = 0 ] || exit 1
+while echo x >>/etc/f; do break; done
+( echo x >>/etc/f )
+set -C; echo x >>/etc/f
+cat /etc/hosts >>/etc/f
+cat files/none >>/etc/f
+cat /etc/f >>/etc/g
+: >>/etc/f
+. ./lib.sh
+echo x >>/etc/f; sed -i s/x/y/ /etc/f
+date +%s%N >>/etc/f
+bash: tee -a /etc/f <<<x >/dev/null
+bash: cat <<<x >>/etc/f
+bash: cat <(echo x) >>/etc/f
+bash: a=(x y); printf '%s\n' "${a[@]}" >>/etc/f
+bash: [[ -e /none ]] || echo x >>/etc/f
+bash: time echo x >>/etc/f 2>/dev/null
+bash: dirs >>/etc/f
+""".strip().splitlines()
+# What they append in is a process of its own that verbs do not reach, a text that is read later, another language, or
+# something that the shell is left in.
+AGAIN = r"""
+v=$(echo x >>/etc/f)
+echo "$(echo x | tee -a /etc/f)"
+eval 'echo x >>/etc/f'
+trap 'echo x >>/etc/f' EXIT
+echo x >>/etc/f & wait
+{ echo x >>/etc/f; } & wait
+cat files/b | while read -r l; do echo "$l" >>/etc/f; done
+f() { echo x >>/etc/f; }; f | cat
+f() { echo x >>/etc/f; }; v=$(f)
+f() { echo x; } >>/etc/f; f
+f() { { echo a; return 0; } >>/etc/f; }; f
+exec 3>>/etc/f; echo x >&3; exec 3>&-
+exec >>/etc/f; echo x
+echo x >>/etc/[f]
+echo x >>$(echo /etc/f)
+sh -c 'echo x >>/etc/f'
+awk '{print >> "/etc/f"}' files/a
+dd if=files/a oflag=append conv=notrunc of=/etc/f 2>/dev/null
+alias e=echo; echo x >>/etc/f
+bash: echo x &>>/etc/f
+bash: echo x > >(cat >>/etc/f); wait $!
+bash: export -p >>/etc/f
+""".strip().splitlines()
+
+
+def _files(form: str) -> dict[bytes, File]:
+    shell, text = ("bash", form[6:]) if form.startswith("bash: ") else ("dash", form)
+    script = File(content=b"#!/bin/sh\n" + text.replace(";;", "\n").encode() + b"\n", mode=0o755)
+    return {**DEFAULTS, b"lib.sh": File(content=b"echo x >>/etc/f\n"), b"post.sh": for_shell(script, shell)}
+
+
+def _two_full_evaluations(run, form):
+    files = _files(form)
+    return run([Order(way=way, files=files, times=2, force=True) for way in ("plain", "apply")])
+
+
+def _sizes(left):
+    return {path: entry[3].count(b"\n") for path, entry in left.tree.items() if path.startswith((b"/etc/", b"/root/"))}
+
+
+@pytest.mark.parametrize("form", ONCE)
+def test_a_text_is_appended_once_however_it_is_written(form, run):
+    plain, ours = _two_full_evaluations(run, form)
+    if "date" not in form:
+        assert deviations(plain[:1], ours[:1]) == []
+    assert _sizes(ours[0]) == _sizes(ours[1])
+    assert any(phase == "APPEND" for _, _, phase, _, _ in ours[0].steps) or _sizes(plain[0]) == _sizes(plain[1])
+
+
+@pytest.mark.parametrize("form", AGAIN)
+def test_what_the_shell_appends_again_is_told_by_lint(form, run, tmp_path):
+    plain, ours = _two_full_evaluations(run, form)
+    assert deviations(plain[:1], ours[:1]) == []
+    assert _sizes(ours[0]) != _sizes(ours[1]), "it is appended once: move it to the other table"
+    for path, file in _files(form).items():
+        place = tmp_path / os.fsdecode(path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(file.content.replace(SHELLS["dash"], b"#!/bin/sh"))
+        place.chmod(file.mode)
+    assert "append-in-script" in {finding.id for finding in lint(read(tmp_path), asking(tmp_path))}
