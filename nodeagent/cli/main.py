@@ -34,10 +34,12 @@ would be 0.3 s slower with them; ``status`` is asked on a thousand nodes at once
 
 _NOT_NOW = 75  # EX_TEMPFAIL of sysexits.h
 _INTERRUPTED = 128 + 2
+_NOT_WRITTEN = frozenset({errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line; ends the process."""
+    _fill_standard_streams()
     sys.exit(call(sys.argv[1:] if argv is None else argv))
 
 
@@ -55,13 +57,24 @@ def call(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         code = _INTERRUPTED
     except OSError as error:
-        if not _refuses(sys.stdout):
+        written = error.filename is None and error.errno in _NOT_WRITTEN  # of more than a stream's buffer holds
+        if not (_refuses(sys.stdout) or written):
             raise
         if error.errno != errno.EPIPE:  # else whoever read has read enough
             _say(f"standard output: {error.strerror}: send it to where it can be written")
         code = 1
     _refuses(sys.stderr)
     return code
+
+
+def _fill_standard_streams() -> None:
+    """A caller that closed one would get into its place the first file that is opened, with what is printed."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+            setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False))  # noqa: SIM115 - for good
 
 
 def _say(text: str) -> None:

@@ -132,7 +132,7 @@ def _end(plan: Plan, outcome: PlanOutcome, *, rehearsed: bool) -> Iterator[str]:
     if outcome.incomplete:
         yield f"Incomplete: {outcome.incomplete}."
     elif outcome.exit_status:
-        yield f"post.sh ended with status {outcome.exit_status}: what stands below was not reached."
+        yield f"post.sh would end with status {outcome.exit_status}: of what stands below its end, nothing is shown."
     elif not outcome.finished:
         yield "post.sh did not come to its end."
     for limit in outcome.limits:

@@ -1,6 +1,7 @@
 """Do a job inside: a process of one's own forks the first process of a sandbox, hears it, and sees what it left."""
 
 import contextlib
+import errno
 import functools
 import os
 import selectors
@@ -63,10 +64,7 @@ def run(
         try:
             built = _build(prepare, needed)
         except OSError as error:
-            raise SandboxUnavailable(
-                f"a plan cannot be made on this node: {error.filename or 'its sandbox'}: {error.strerror}: it needs "
-                "root, namespaces and overlayfs (modprobe overlay)"
-            ) from error
+            raise SandboxUnavailable(f"a plan cannot be made on this node: {_why(error)}") from error
         log = _open_log(built)
         first = worker.start("sandbox", functools.partial(_inside, built, job), time_limit=time_limit)
         with contextlib.closing(log):
@@ -76,6 +74,27 @@ def run(
             raise by_code(failure.code, failure.message)
         case outcome:
             return Enclosed(outcome=outcome, root=built)
+
+
+def _why(error: OSError) -> str:
+    """What the kernel refused, and what to do."""
+    what = str(error.filename or "its sandbox").removeprefix(f"{root.BASE}/root") or "/"
+    match error.errno:
+        case errno.EPERM | errno.EACCES:
+            advice = "run it on the node itself, as root with all capabilities, not in a container"
+        case errno.ENODEV:
+            advice = "the kernel has no overlayfs, or its module is not loaded: modprobe overlay"
+        case errno.EINVAL | errno.ELOOP if what == "/":
+            advice = "an overlay cannot stand on the file system of /: plan on a node where one can"
+        case errno.ENOSPC:
+            advice = "a limit is reached: look at sysctl user.max_mnt_namespaces and its like, and at the free memory"
+        case errno.EROFS:
+            advice = (
+                "an apply could not write there either: name another directory (--state; [paths] in the configuration)"
+            )
+        case _:
+            advice = "it needs root, namespaces, a tmpfs and overlayfs; the kernel's log may say more: dmesg"
+    return f"{what}: {error.strerror}: {advice}"
 
 
 def _build(prepare: Callable[[Path], Mapping[Path, Path]], needed: Sequence[Path]) -> Root:

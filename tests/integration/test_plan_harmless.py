@@ -8,6 +8,7 @@ import pytest
 
 from testbed.programs import run
 from testbed.witness import SOCKETS
+from tests.unit.report import plan_document
 
 pytestmark = pytest.mark.timeout(150)
 
@@ -73,6 +74,7 @@ def witness(repository, *options, cgroups=False, program=("-m", "nodeagent")):
 @pytest.mark.parametrize("options", [[], ["--rehearse"]], ids=["plan", "rehearse"])
 def test_a_normal_repository_is_planned_and_nothing_is_touched(tmp_path, options):
     seen = witness(site(tmp_path / "repo", NORMAL), "--diff", *options)
+    plan_document.Plan.model_validate_json(seen["stdout"])
     assert (seen["status"], seen["touched"]) == (2, []), seen
     plan = json.loads(seen["stdout"])
     assert {c["path"]: c["change"] for c in plan["changes"]} == {

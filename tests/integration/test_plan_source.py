@@ -5,7 +5,7 @@ import os
 import pytest
 
 from nodeagent import planning, reconcile
-from nodeagent.errors import ReferenceNotFound, by_code
+from nodeagent.errors import NodeagentError, ReferenceNotFound, by_code
 from nodeagent.model import Failure, PlannedChange, PlannedStep, PlanOutcome, PollOutcome
 from nodeagent.situation import Wishes
 from nodeagent.workers import worker
@@ -21,9 +21,10 @@ class Node:
         self.root.mkdir()
         self.commit = ""
         self.recorder = Recorder()
+        self.limits = {}
 
     def config(self, **settings):
-        return self.site.config(first_start="apply", jobs={"probe": "none"}, **settings)
+        return self.site.config(first_start="apply", jobs={"probe": "none"}, limits=self.limits, **settings)
 
     def push(self, body, branch="main", **files):
         text = f'#!/bin/sh\nCOPY() {{ mkdir -p "$(dirname "$2")"; rsync -a "$1" "$2"; }}\nD={self.root}\n{body}\n'
@@ -128,6 +129,27 @@ def test_what_is_not_applied_is_fetched_and_planned_and_the_node_goes_on_followi
     assert follower.look() == before
     assert follower.poll() == main
     assert (follower.root / "x").read_text() == "newer\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "limits", "code", "words"),
+    [
+        ("x # nodeagent: onn=/etc", {}, "AnnotationInvalid", "post.sh:4"),
+        ("if true; then # nodeagent: boot", {}, "AnnotationInvalid", "post.sh:4"),
+        ("true", {"files": 1}, "RevisionRejected", "more than 1 file"),
+        ("true", {"file_bytes": 10}, "RevisionRejected", "post.sh"),
+    ],
+)
+def test_a_revision_that_would_be_refused_is_refused_by_the_plan_too(follower, body, limits, code, words):
+    follower.push("echo main >$D/x")
+    assert follower.apply().failure is None
+    follower.push(body, branch="try", **{"files/a": "a\n"})
+    before = follower.look()
+    follower.limits = limits
+    with pytest.raises(NodeagentError) as refused:
+        follower.plan(follower.fetch("try"), descendant=False)
+    assert (refused.value.code, words in str(refused.value)) == (code, True), refused.value
+    assert follower.look() == before
 
 
 @pytest.mark.parametrize("name", ["none", "0" * 40, "main:refs/heads/x"])

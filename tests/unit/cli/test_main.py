@@ -1,5 +1,7 @@
 import os
+import subprocess  # noqa: TID251 - a process of its own, with streams of its own
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +42,31 @@ def test_ctrl_c_is_exit_code_130_without_a_traceback(
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KeyError):
         raising(monkeypatch, KeyError("bug"))
+
+
+def test_what_does_not_fit_into_standard_output_is_said_however_long_it_is(tmp_path: Path) -> None:
+    (tmp_path / "post.sh").write_text("#!/bin/sh\n" + "rm -rf /scratch/*\n" * 1000)
+    (tmp_path / "post.sh").chmod(0o755)
+    command = f"{sys.executable} -m nodeagent lint {tmp_path}"
+    assert shell(f"{command} >/dev/full") == (
+        1,
+        "nodeagent: standard output: No space left on device: send it to where it can be written\n",
+    )
+
+
+@pytest.mark.parametrize(("closed", "code", "said"), [(">&-", 1, ""), ("<&- 2>&-", 1, ""), ("<&- >&-", 1, "")])
+def test_a_standard_stream_that_is_closed_is_no_error(tmp_path: Path, closed: str, code: int, said: str) -> None:
+    (tmp_path / "post.sh").write_text("#!/bin/sh\nrm -rf /scratch/*\n")
+    (tmp_path / "post.sh").chmod(0o755)
+    assert shell(f"{sys.executable} -m nodeagent lint {tmp_path} {closed}") == (code, said)
+
+
+def shell(command: str) -> tuple[int, str]:
+    """The exit code, and what went to standard error."""
+    done = subprocess.run(
+        ["/bin/sh", "-c", command], check=False, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
+    return done.returncode, done.stderr
 
 
 def test_a_reader_that_goes_away_early_is_no_error_to_talk_about() -> None:

@@ -1,7 +1,15 @@
+import json
 from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
 
 from nodeagent.model import Change, Difference, Notice, Phase, PlannedChange, PlannedStep, PlanOutcome, TreeChange
 from nodeagent.report.plan import Plan, as_json, as_text
+from tests.unit.report import plan_document
+
+SCHEMA_FILE = Path(__file__).resolve().parents[3] / "docs/plan.schema.json"
 
 OUTCOME = PlanOutcome(revision="main@sha1:1", exit_status=0, finished=True, limits=("no network inside",))
 CHANGED = PlannedChange(
@@ -56,7 +64,7 @@ def test_the_text_of_a_rehearsal_says_how_steps_ended_and_what_became_of_the_tre
 def test_the_text_says_that_post_sh_did_not_come_to_its_end():
     ended = PlanOutcome(revision="r", exit_status=3, finished=True)
     broken = PlanOutcome(revision="r", exit_status=0, finished=False)
-    assert "post.sh ended with status 3" in as_text(Plan(), ended, rehearsed=False)
+    assert "post.sh would end with status 3" in as_text(Plan(), ended, rehearsed=False)
     assert "did not come to its end" in as_text(Plan(), broken, rehearsed=False)
 
 
@@ -80,6 +88,16 @@ def test_json_has_the_documented_layout():
         "times": 1,
     }  # fmt: skip
     assert "tree" not in shape
+
+
+def test_json_is_as_the_schema_in_the_documents_says():
+    model = plan_document.Plan
+    assert json.loads(SCHEMA_FILE.read_text()) == model.model_json_schema()
+    for rehearsed in (False, True):
+        shape = as_json(plan(CHANGED, RUNS, NEW), OUTCOME, diff=rehearsed, rehearsed=rehearsed)
+        model.model_validate_json(json.dumps(shape))
+        with pytest.raises(ValidationError):
+            model.model_validate_json(json.dumps(shape | {"more": 1}))
 
 
 def test_json_has_diffs_tree_and_exit_statuses_where_they_are_asked_for():
