@@ -11,7 +11,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "init",
         help="begin a configuration repository",
         description="Write a small configuration repository: post.sh, files/, postscripts/, a README and what lints it "
-        "at each push. Nothing is overwritten: DIR has to be empty, or not there yet.",
+        "at each push. Nothing is overwritten: DIR has to be empty (but for .git), or not there yet.",
     )
     parser.add_argument("directory", type=Path, metavar="DIR")
     parser.add_argument(

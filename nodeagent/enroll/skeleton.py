@@ -51,7 +51,7 @@ def skeleton(ci: Ci) -> Iterator[File]:
 
 
 def write(directory: Path, ci: Ci) -> list[Path]:
-    """Write all files or none, into a directory that is empty or not there yet; returns them in order.
+    """Write all files or none, into a directory that is empty (but for ``.git``) or not there yet; in this order.
 
     Raises:
         InvalidConfiguration: the directory holds something already, or cannot be written.
@@ -61,10 +61,12 @@ def write(directory: Path, ci: Ci) -> list[Path]:
     try:
         _make(directory, made)
         with os.scandir(directory) as found:
-            if any(found):
-                raise InvalidConfiguration(
-                    f"{directory}: is not empty, and nothing is ever overwritten: name a new directory"
-                )
+            names = {entry.name for entry in found} - {".git"}  # what git init or the clone of an empty one leaves
+        if names:
+            more = f", or let nodeagent lint {directory} read the post.sh that is there" if "post.sh" in names else ""
+            raise InvalidConfiguration(
+                f"{directory}: is not empty, and nothing is ever overwritten: name a new directory{more}"
+            )
         for file in skeleton(ci):
             path = directory / file.path
             _make(path.parent, made)
@@ -75,7 +77,8 @@ def write(directory: Path, ci: Ci) -> list[Path]:
         for path in reversed(made):
             path.rmdir()
         if isinstance(error, OSError):
-            raise InvalidConfiguration(f"{error.filename or directory}: cannot be written: {error.strerror}") from error
+            what = f"{error.filename or directory}: cannot be written: {error.strerror}"
+            raise InvalidConfiguration(f"{what}: name a new directory where it can be") from error
         raise
     return written
 

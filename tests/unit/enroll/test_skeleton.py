@@ -53,7 +53,19 @@ def test_an_empty_directory_is_filled(tmp_path: Path) -> None:
     assert paths(tmp_path / "empty") == {str(path.relative_to(tmp_path / "empty")) for path in written}
 
 
-@pytest.mark.parametrize("name", ["file", ".git"])
+def test_a_repository_that_git_has_just_begun_is_filled(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    skeleton.write(tmp_path, Ci.NONE)
+    assert (tmp_path / "post.sh").is_file()
+
+
+def test_a_post_sh_that_is_there_is_to_be_linted(tmp_path: Path) -> None:
+    (tmp_path / "post.sh").write_text("mine")
+    with pytest.raises(InvalidConfiguration, match=r"or let nodeagent lint .* read the post\.sh that is there"):
+        skeleton.write(tmp_path, Ci.NONE)
+
+
+@pytest.mark.parametrize("name", ["file", ".github"])
 def test_a_directory_that_holds_anything_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()
     with pytest.raises(InvalidConfiguration, match="is not empty"):
