@@ -51,6 +51,13 @@ def layers(scratch: Path) -> list[Path]:
     return [product, libraries, system]
 
 
+def with_cloud_init() -> Path:
+    """A Debian that has cloud-init: not on this machine, where it would be at work at the next boot."""
+    bootstrap = partial(_bootstrap, packages=["cloud-init"])
+    with _locked(cache_directory()) as cache:
+        return _kept(cache, "cloud-init", _digest(SUITE, "cloud-init"), bootstrap)
+
+
 def _digest(*parts: str | bytes) -> str:
     digest = hashlib.sha256()
     for part in parts:
@@ -82,9 +89,9 @@ def _kept(cache: Path, kind: str, identity: str, make: Callable[[Path], None]) -
     return kept
 
 
-def _bootstrap(target: Path) -> None:
+def _bootstrap(target: Path, packages: Sequence[str] = PACKAGES) -> None:
     run(
-        ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, target],
+        ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}", SUITE, target],
         timeout=900,
     )
     (target / "etc/machine-id").write_text("")  # each boot of a copy is a first one

@@ -229,6 +229,26 @@ def ask(argv: Sequence[str], *, time_limit: float) -> str | None:
     return os.fsdecode(answer.stdout) if answer.returncode == 0 else None
 
 
+def convert(argv: Sequence[str], data: bytes, *, time_limit: float) -> tuple[bytes | None, str]:
+    """Give a program its input: what it printed (None where it cannot be started, fails, or takes longer, in seconds)
+    and what it said on its standard error.
+    """
+    try:
+        done = subprocess.run(
+            argv,
+            input=data,
+            capture_output=True,
+            env={"PATH": os.defpath + ":/usr/sbin:/sbin", "LANG": "C.UTF-8"},
+            timeout=time_limit,
+            check=False,
+        )
+    except OSError as error:
+        return None, error.strerror or str(error)
+    except subprocess.TimeoutExpired:
+        return None, f"did not end within {time_limit:g} s"
+    return done.stdout if done.returncode == 0 else None, done.stderr.decode(errors="replace")
+
+
 def question(argv: Sequence[str], *, environment: Mapping[str, str], time_limit: float) -> tuple[int | None, str]:
     """Ask a program of somebody else's: its exit status, and what it printed on either output.
 

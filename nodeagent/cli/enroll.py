@@ -1,8 +1,28 @@
 """``nodeagent enroll``: bring nodeagent to nodes, by what boots them."""
 
 import argparse
+import os
+import sys
+from pathlib import Path, PurePosixPath
 
-from nodeagent.cli import enroll_xcat
+from nodeagent.apply.process import convert
+from nodeagent.cli import enroll_xcat, password
+from nodeagent.cli.enroll_xcat import add_timeout
+from nodeagent.config import DEFAULT_FILE
+from nodeagent.enroll import cloud_init, credential, node_files
+from nodeagent.enroll.credential import SealedBy
+from nodeagent.enroll.placing import File, place
+from nodeagent.errors import HostKeyUnknown, InvalidConfiguration, PasswordUnavailable
+from nodeagent.source import address, known_hosts
+
+_CREDS_LIMIT = 60.0  # seconds; a TPM takes its time
+_BY_CREDENTIAL = """\
+The password is not in it. Give the machine the systemd credential {name}, for QEMU say
+  -smbios type=11,path=FILE     with io.systemd.credential:{name}=PASSWORD in FILE
+or put it into {file} (root-only) before nodeagent starts."""
+_IN_USER_DATA = """\
+The password stands in the user-data, beside the key that it opens: whoever reads the user-data (the instance's users
+by the metadata service, whoever administers the cloud) has the key. Without --password-file it is left out."""
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -13,3 +33,123 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     verbs = enroll.add_subparsers(metavar="WAY", required=True)
     enroll_xcat.add_parser(verbs)
+
+    cloud = verbs.add_parser(
+        "cloud-init",
+        help="print user-data that configures and starts nodeagent",
+        description="Print user-data for cloud-init: it writes configuration, host keys and encrypted key, starts "
+        "nodeagent, and waits until the node is configured; if it is not, cloud-init's status is error. The image has "
+        "nodeagent installed.",
+    )
+    _add_from(cloud)
+    password.add_option(cloud, "without it, the password is not in the user-data")
+    add_timeout(cloud, "then cloud-init's status is error")
+    cloud.set_defaults(func=_cloud_init)
+
+    systemd = verbs.add_parser(
+        "systemd",
+        help="keep the password on this node as an encrypted credential",
+        description="On a node with a disk: encrypt the password so that only this machine opens it (systemd-creds, by "
+        "the TPM2 where there is one), and write the drop-in that gives it to nodeagent.service. Needs systemd 250.",
+    )
+    password.add_option(systemd, required=True)
+    systemd.add_argument(
+        "--with-key",
+        choices=[key.value for key in SealedBy],
+        default=SealedBy.AUTO.value,
+        help="what opens it, as systemd-creds has it; default: auto",
+    )
+    systemd.add_argument(
+        "--root", type=Path, default=Path("/"), metavar="DIR", help="below which the files are written; default: /"
+    )
+    systemd.add_argument(
+        "--credential", default="nodeagent.password", metavar="NAME", help="default: nodeagent.password, as configured"
+    )
+    systemd.set_defaults(func=_systemd)
+
+    image = verbs.add_parser(
+        "image",
+        help="put configuration, host keys and encrypted key into an image",
+        description="Copy nodeagent.toml (with nodeagent.toml.d), known_hosts and key.enc into the root of an image, "
+        "with the modes that they need. No link in the image is followed. The password is not put there.",
+    )
+    image.add_argument("directory", type=Path, metavar="DIR", help="the root of the image; / is refused")
+    _add_from(image)
+    image.set_defaults(func=_image)
+
+
+def _add_from(parser: argparse.ArgumentParser) -> None:
+    default = DEFAULT_FILE.parent
+    parser.add_argument(
+        "--from",
+        dest="source",
+        type=Path,
+        default=default,
+        metavar="DIR",
+        help=f"has nodeagent.toml, known_hosts and key.enc; default: {default}",
+    )
+
+
+def _cloud_init(arguments: argparse.Namespace) -> int:
+    found = _node_files(arguments.source)
+    files = [*found.files]
+    settings = found.config.password
+    if arguments.password_file is not None:
+        path = PurePosixPath(settings.file).relative_to("/")
+        files.append(File(path=path, content=password.new(arguments.password_file) + b"\n", mode=0o600))
+        _say(_IN_USER_DATA)
+    else:
+        _say(_BY_CREDENTIAL.format(name=settings.credential, file=settings.file))
+    sys.stdout.write(cloud_init.user_data(files, timeout=arguments.timeout))
+    return 0
+
+
+def _systemd(arguments: argparse.Namespace) -> int:
+    secret = password.new(arguments.password_file)
+    name = arguments.credential
+    if not name or set(name) & set("/:") or name.startswith("."):
+        raise InvalidConfiguration(f"--credential {name}: a file's name without / and : is needed")
+    command = credential.encryption(name, SealedBy(arguments.with_key))
+    encrypted, said = convert(command, secret + b"\n", time_limit=_CREDS_LIMIT)
+    if encrypted is None:
+        raise PasswordUnavailable(
+            f"systemd-creds: {said.strip() or 'failed'}: the password was not encrypted; before systemd 250, and on a "
+            "node that forgets everything, use /run/nodeagent.password or a credential of the boot loader"
+        )
+    for file in credential.files(name, encrypted):
+        _say(f"{place(arguments.root, file)}: written")
+    _say("next: systemctl daemon-reload && systemctl restart nodeagent.service")
+    return 0
+
+
+def _image(arguments: argparse.Namespace) -> int:
+    root = arguments.directory
+    if not (root / "etc").is_dir():
+        raise InvalidConfiguration(f"{root}: no root of an image: it has no directory etc")
+    if os.path.samestat(root.stat(), Path("/").stat()):
+        raise InvalidConfiguration(f"{root}: is the root of this machine: name the root of an image")
+    for file in _node_files(arguments.source).files:
+        _say(f"{place(root, file)}: written")
+    return 0
+
+
+def _node_files(directory: Path) -> node_files.NodeFiles:
+    """What a node needs; a node that would refuse the server is none.
+
+    Raises:
+        InvalidConfiguration, KeyFileInvalid: see :func:`nodeagent.enroll.node_files.read`.
+        HostKeyUnknown: the server's host key is not among the pinned ones.
+    """
+    found = node_files.read(directory)
+    server = address.parse(found.config.source.url)
+    pinned = directory / node_files.KNOWN_HOSTS
+    if not known_hosts.pins(pinned.read_text(errors="replace"), server):
+        raise HostKeyUnknown(
+            f"{pinned}: has no host key of {server}: run `ssh-keyscan -p {server.port} {server.host}` on a network "
+            "that you trust, compare the fingerprint with the server's own (ssh-keygen -lf), and add the line"
+        )
+    return found
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)  # noqa: T201 - standard output is for what is asked for

@@ -66,14 +66,19 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser.add_argument(
         "--custom", type=Path, default=_CUSTOM, metavar="DIR", help=f"gets the other files; default: {_CUSTOM}"
     )
+    add_timeout(parser, "then xCAT's status is failed")
+    parser.set_defaults(func=_xcat)
+
+
+def add_timeout(parser: argparse.ArgumentParser, text: str) -> None:
+    """``--timeout S``; ``text`` says what becomes of a node that took longer."""
     parser.add_argument(
         "--timeout",
         type=_seconds,
         default=_TIMEOUT,
         metavar="S",
-        help=f"how long a node waits to be configured, in seconds; then xCAT says failed; default: {_TIMEOUT:g}",
+        help=f"seconds that a node may take to be configured, {text}; default: {_TIMEOUT:g}",
     )
-    parser.set_defaults(func=_xcat)
 
 
 def _seconds(text: str) -> float:

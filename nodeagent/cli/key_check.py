@@ -10,6 +10,7 @@ from pathlib import Path
 
 from nodeagent.cli import password
 from nodeagent.config import DEFAULT_FILE, Config, load
+from nodeagent.enroll import node_files
 from nodeagent.errors import FetchUserMissing, NodeagentError, PostScriptMissing
 from nodeagent.lint.check import lint
 from nodeagent.lint.finding import Severity
@@ -37,14 +38,22 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "do. Nothing is changed, here or on the server.",
         epilog="Exit code: 0 all is well, 1 something is not.",
     )
-    parser.add_argument("--config", type=Path, default=DEFAULT_FILE, metavar="FILE", help=f"default: {DEFAULT_FILE}")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--config", type=Path, default=DEFAULT_FILE, metavar="FILE", help=f"default: {DEFAULT_FILE}")
+    where.add_argument(
+        "--from",
+        dest="source",
+        type=Path,
+        metavar="DIR",
+        help="try the nodeagent.toml, known_hosts and key.enc of this directory, before a node has them",
+    )
     password.add_option(parser, "default: where the daemon takes it from")
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     parser.set_defaults(func=_check)
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    config = load(arguments.config)
+    config = load(arguments.config) if arguments.source is None else node_files.local(arguments.source)
     found = _findings(config, arguments.password_file)
     if arguments.json:
         listed = [{**asdict(finding), "ok": finding.ok} for finding in found]

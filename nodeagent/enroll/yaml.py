@@ -7,6 +7,7 @@ Value = str | Mapping[str, "Value"] | Sequence["Value"]
 
 # No number, date, boolean or null of any version of YAML looks so.
 _PLAIN = re.compile(r"/[\w./-]*|[A-Za-z][\w./-]*(?: [\w./-]+)*", re.ASCII)
+_SHORT = {'"': '"', "\\": "\\", "\n": "n", "\t": "t"}
 _WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf"})
 
 
@@ -50,7 +51,7 @@ def _fits_a_block(text: str) -> bool:
     """Text of whole lines that begins without a space and does not end in empty lines."""
     lines = text.split("\n")
     return (
-        len(lines) > 2
+        len(lines) > 1
         and lines[-1] == ""
         and lines[-2] != ""
         and lines[0][:1] not in {"", " ", "\t"}
@@ -65,8 +66,8 @@ def _scalar(text: str) -> str:
 
 
 def _escaped(character: str) -> str:
-    if character in '"\\':
-        return "\\" + character
+    if character in _SHORT:
+        return "\\" + _SHORT[character]
     if character.isprintable():
         return character
     return f"\\U{ord(character):08x}"

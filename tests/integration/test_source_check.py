@@ -171,6 +171,20 @@ def test_nothing_is_left_behind(site, check):
     assert not (site.memory / "run").exists()
 
 
+def test_a_directory_can_be_tried_before_a_node_has_it(site, check, tmp_path, capfd):
+    site.repository.commit(POST)
+    check()  # writes the configuration
+    directory = tmp_path / "site"
+    directory.mkdir()
+    text = (site.directory / "nodeagent.toml").read_text()
+    for path in (site.key_file, site.known_hosts):
+        text = text.replace(str(path), "/nonexistent")
+        (directory / path.name).write_bytes(path.read_bytes())
+    (directory / "nodeagent.toml").write_text(text)
+    assert main.call(["key", "check", "--from", str(directory), "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["ok"]
+
+
 def test_a_configuration_that_is_wrong_is_an_error_of_its_own(check):
     with pytest.raises(InvalidConfiguration):
         check(url="https://server/repository.git")

@@ -1,0 +1,61 @@
+"""What a node needs below ``/etc/nodeagent``, from a directory in which an administrator keeps it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from nodeagent.config import DEFAULT_FILE, Config, load
+from nodeagent.enroll.placing import File
+from nodeagent.errors import InvalidConfiguration, KeyFileInvalid
+
+CONFIGURATION, KNOWN_HOSTS, KEY = "nodeagent.toml", "known_hosts", "key.enc"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeFiles:
+    """``files`` are relative to the node's root."""
+
+    config: Config
+    files: Sequence[File]
+
+
+def read(directory: Path) -> NodeFiles:
+    """Read ``nodeagent.toml`` with its drop-ins, ``known_hosts`` and ``key.enc``.
+
+    The latter two go where the configuration looks for them.
+
+    Raises:
+        InvalidConfiguration: a file is missing, or the configuration is none.
+        KeyFileInvalid: the key is not encrypted.
+    """
+    config = load(directory / CONFIGURATION)
+    parts = [directory / CONFIGURATION, *sorted((directory / f"{CONFIGURATION}.d").glob("*.toml"))]
+    files = [_file(DEFAULT_FILE.parent / part.relative_to(directory), _read(part), 0o644) for part in parts]
+    files.append(_file(config.source.known_hosts, _read(directory / KNOWN_HOSTS), 0o644))
+    key = _read(directory / KEY)
+    if b"PRIVATE KEY" in key:
+        raise KeyFileInvalid(f"{directory / KEY}: the key is not encrypted: nodeagent key encrypt does that")
+    files.append(_file(config.source.key, key, 0o600))
+    return NodeFiles(config=config, files=files)
+
+
+def local(directory: Path) -> Config:
+    """The configuration of the directory, with key and host keys as they lie there: to try them before a node has them.
+
+    Raises:
+        InvalidConfiguration: the configuration is none.
+    """
+    config = load(directory / CONFIGURATION)
+    here = {"key": directory.absolute() / KEY, "known_hosts": directory.absolute() / KNOWN_HOSTS}
+    return config.model_copy(update={"source": config.source.model_copy(update=here)})
+
+
+def _file(path: Path, content: bytes, mode: int) -> File:
+    return File(path=PurePosixPath(path).relative_to("/"), content=content, mode=mode)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidConfiguration(f"{path}: cannot be read: {error.strerror}: a node needs it") from error
