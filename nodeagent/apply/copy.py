@@ -31,6 +31,7 @@ def copy(
     make_parent: bool,
     destinations: Destinations,
     report: Callable[[FileChange], None],
+    make_destination: bool = False,
     mode: int | None = None,
     user: str = "",
     group: str = "",
@@ -47,6 +48,7 @@ def copy(
         make_parent: Do ``mkdir -p "$(dirname DEST)"`` first.
         destinations: The ledger.
         report: Told each destination once, in the order in which they were seen to.
+        make_destination: Do ``mkdir -p DEST`` first: it is missing, or a directory.
         mode: What an annotation declares for files (permission bits), or None.
         user: The owner that an annotation declares, by name or number, or empty.
         group: The group, likewise.
@@ -56,6 +58,7 @@ def copy(
         failed was reported with the reason, and the rest was done.
     """
     path = os.path.join(cwd, destination)
+    made_first = destination if make_destination else os.path.dirname(destination.rstrip("/")) if make_parent else None
     try:
         said = declared(mode=mode, user=user, group=group)
     except UnknownOwnerError as error:  # nothing is placed that the wrong one could read
@@ -74,7 +77,7 @@ def copy(
     way = Way(options=options, destinations=destinations, report=report)
     placer = Placer(options=options, attributes=attributes, destinations=destinations, report=report, way=way)
     levels = Levels(options=options, placer=placer, report=report, delete=options.delete)
-    return _Copy(cwd=cwd, levels=levels).run(sources, destination, make_parent)
+    return _Copy(cwd=cwd, levels=levels).run(sources, destination, made_first)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +87,7 @@ class _Copy:
     cwd: str
     levels: Levels
 
-    def run(self, sources: Sequence[str], destination: str, make_parent: bool) -> int:
+    def run(self, sources: Sequence[str], destination: str, made_first: str | None) -> int:
         levels, target = self.levels, Target(cwd=self.cwd, levels=self.levels)
         with contextlib.ExitStack() as opened:
             opened.callback(levels.batch.drop)
@@ -92,9 +95,9 @@ class _Copy:
             if self._is_left_absent(destination, wanted):
                 return levels.status
             try:
-                if make_parent:
+                if made_first is not None:
                     with contextlib.suppress(OSError):  # said again, with rsync's status, where it matters
-                        target.make_directories(os.path.dirname(destination.rstrip("/")) or ".").close()
+                        target.make_directories(made_first or ".").close()
                 target.place(destination, wanted)
             except UnusableDestinationError as error:
                 levels.failed(os.path.join(self.cwd, destination), str(error))

@@ -28,13 +28,14 @@ Understood = Callable[[Sequence[str]], bool]
 """Is this list of rsync's flags one whose meaning the agent knows exactly?"""
 
 _COPY_PROGRAMS = frozenset({"rsync", "mkdir", "dirname"})
+_MKDIR_DESTINATION = re.compile(rb'mkdir\s+-p\s+(?:--\s+)?"\$(?:2|\{2\})"')
 _MKDIR_PARENT = re.compile(rb'mkdir\s+-p\s+(?:--\s+)?"?(?:\$\(|`)\s*dirname\s+(?:--\s+)?"?\$\{?2\}?"?\s*(?:\)|`)"?')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CopyFunction:
-    """A function that is ``rsync FLAGS "$1" "$2"``, with or without ``mkdir -p "$(dirname "$2")"`` before it; or that
-    merges ``$1`` into ``$2`` (:mod:`nodeagent.evaluate.merge_function`), then ``phase`` is MERGE.
+    """A function that is ``rsync FLAGS "$1" "$2"``, with or without ``mkdir -p "$(dirname "$2")"`` or ``mkdir -p "$2"``
+    before it; or that merges ``$1`` into ``$2`` (:mod:`nodeagent.evaluate.merge_function`), then ``phase`` is MERGE.
 
     ``operands``: how many of its arguments rsync gets, from the first; None for all (``"$@"``).
     """
@@ -43,6 +44,7 @@ class CopyFunction:
     makes_parent: bool
     name: str
     file: str  # where it is defined
+    makes_destination: bool = False
     operands: int | None = 2
     phase: Phase = Phase.COPY
 
@@ -144,11 +146,14 @@ def _copy_function(
     if not takes_all and (len(operands) < 2 or operands != [b'"$%d"' % n for n in range(1, len(operands) + 1)]):
         return None
     preparation = script.slice(before[0]) if before else b""
-    if preparation and (len(operands) != 2 or not _MKDIR_PARENT.fullmatch(preparation)):
+    makes_parent = _MKDIR_PARENT.fullmatch(preparation) is not None
+    makes_destination = _MKDIR_DESTINATION.fullmatch(preparation) is not None
+    if preparation and (len(operands) != 2 or not (makes_parent or makes_destination)):
         return None
     return CopyFunction(
         flags=flags,
-        makes_parent=bool(preparation),
+        makes_parent=makes_parent,
+        makes_destination=makes_destination,
         name=name,
         file=file,
         operands=None if takes_all else len(operands),

@@ -68,7 +68,7 @@ class Native:
             self._left_to_shell.add(statement.key)
             return None
         merges = statement.phase is Phase.MERGE
-        if not (_can_merge(operands, stand.cwd) if merges else all(map(is_local, operands))):
+        if not (_can_merge(operands, stand.cwd) if merges else _can_copy(call, operands, stand.cwd)):
             self._left_to_shell.add(statement.key)
             return None
         return (
@@ -98,6 +98,7 @@ class Native:
             umask=stand.umask,
             options=options,
             make_parent=function is not None and function.makes_parent,
+            make_destination=function is not None and function.makes_destination,
             destinations=self._view,
             report=report,
             mode=statement.annotation.mode,
@@ -177,6 +178,12 @@ def _operands(call: CopyCall, arguments: list[str]) -> list[str]:
         return arguments[len(call.flags) :]
     count = call.function.operands
     return arguments if count is None else arguments[:count] if len(arguments) >= count else []
+
+
+def _can_copy(call: CopyCall, operands: list[str], cwd: str) -> bool:
+    """Not where ``mkdir -p DEST`` fails, for something else stands there: then ``set -e`` ends the program."""
+    made = os.path.join(cwd, operands[-1]) if call.function is not None and call.function.makes_destination else "/"
+    return all(map(is_local, operands)) and (os.path.isdir(made) or not os.path.lexists(made))
 
 
 def _can_merge(operands: list[str], cwd: str) -> bool:

@@ -33,6 +33,12 @@ def phases(text):
     [
         (COPY + "COPY ./a /etc/b", [(Phase.COPY, "COPY ./a /etc/b")]),
         ('put() { rsync -a "$1" "$2"; }\nput a b', [(Phase.COPY, "put a b")]),
+        ('into() { mkdir -p "$2"; rsync -a "$1" "$2"; }\ninto a b', [(Phase.COPY, "into a b")]),
+        ('into() { mkdir -p -- "${2}"; rsync -a "$1" "$2"; }\ninto a b', [(Phase.COPY, "into a b")]),
+        (
+            'odd() { mkdir -p $2; rsync -a "$1" "$2"; }\nodd a b',
+            [(Phase.EXECUTE, "mkdir -p $2"), (Phase.COPY, 'rsync -a "$1" "$2"')],
+        ),
         ("rsync -av ./a/ /etc/b/", [(Phase.COPY, "rsync -av ./a/ /etc/b/")]),
         ("rsync -av 'my files/' \"/b c\"", [(Phase.COPY, "rsync -av 'my files/' \"/b c\"")]),
         ('all() { rsync -a "$@"; }\nall a b c', [(Phase.COPY, "all a b c")]),
