@@ -1,6 +1,7 @@
 """Findings as text, as JSON, and as GitHub's workflow commands."""
 
 import json
+import posixpath
 from collections.abc import Iterable
 from dataclasses import asdict
 
@@ -24,15 +25,18 @@ def as_json(findings: Iterable[Finding]) -> str:
     return json.dumps({"schema": SCHEMA, "findings": listed}, indent=2) + "\n"
 
 
-def github(findings: Iterable[Finding]) -> str:
+def github(findings: Iterable[Finding], below: str = "") -> str:
     """One workflow command a finding: ``::error file=F,line=L,col=C,title=ID::MESSAGE``.
 
     The format and its escapes are those of the runner's toolkit (``@actions/core``).
+
+    Args:
+        below: where the repository that was read lies in the one that the runner checked out.
     """
     lines = []
     for found in findings:
         properties = {
-            "file": shown_path(found.file),
+            "file": shown_path(posixpath.join(below, found.file)),
             "line": str(found.line),
             "col": str(found.column),
             "title": f"nodeagent lint: {found.id}",

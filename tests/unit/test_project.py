@@ -1,5 +1,6 @@
 """What holds for the project as a whole: its linters, its documents, its pinned dependencies."""
 
+import argparse
 import importlib.util
 import os
 import re
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from nodeagent.cli import main
+from nodeagent.config import Config, load
 from testbed import documents
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -20,6 +23,8 @@ DOCUMENTS = [
     "HACKING.md",
     "CHANGELOG.md",
     "docs/architecture.md",
+    "docs/lint.md",
+    "docs/performance.md",
     "docs/spec.md",
     "examples/compute-configs/README.md",
     "examples/ready-gate/README.md",
@@ -34,6 +39,7 @@ RUN_BY = {
     ("README.md", "plan"): "vm-tests/test_readme.py",
     ("README.md", "apply"): "vm-tests/test_readme.py",
     ("docs/spec.md", "merge"): "tests/integration/test_merge.py",
+    ("docs/spec.md", "annotations"): "tests/unit/evaluate/test_attached.py",
     ("HACKING.md", "targets"): "tests/unit/test_project.py",
     ("HACKING.md", "bench"): "tests/integration/test_bench.py",
     ("examples/compute-configs/README.md", "both"): "vm-tests/test_readme.py",
@@ -106,11 +112,57 @@ def test_no_document_names_a_block_that_is_gone() -> None:
     assert there == set(RUN_BY)
 
 
+def test_every_document_is_looked_at() -> None:
+    assert set(tracked("*.md")) - set(DOCUMENTS) == {"nodeagent/enroll/template/README.md", "tests/fixtures/README.md"}
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_links_between_documents_lead_somewhere(document: str) -> None:
-    for target in re.findall(r"\]\(([^)#]+)", text_of(document)):
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)", text_of(document)):
         if "://" not in target:
-            assert (PROJECT / document).parent.joinpath(target).exists(), target
+            path = (PROJECT / document).parent.joinpath(target) if target else PROJECT / document
+            assert path.exists(), target
+            assert not anchor or anchor in anchors(path.read_text()), f"{target}#{anchor}"
+
+
+def anchors(text: str) -> set[str]:
+    """The headings, as the forges name them in addresses."""
+    titles = re.findall(r"^#+ (.*)$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_each_verb_and_option_that_a_document_names_exists(document: str) -> None:
+    for verb, rest in re.findall(r"`nodeagent ([a-z-]+)([^`\n]*)`", text_of(document)):
+        made = main.parser([verb])
+        told = next(a for a in made._actions if isinstance(a, argparse._SubParsersAction)).choices
+        assert verb in told, f"nodeagent {verb}"
+        known = options(told[verb])
+        assert set(re.findall(r"(?<=\s)--[a-z-]+", rest)) <= known, f"nodeagent {verb}{rest}"
+
+
+def options(parser: argparse.ArgumentParser) -> set[str]:
+    """Of a verb, and of its own verbs."""
+    found: set[str] = set()
+    for action in parser._actions:
+        found.update(action.option_strings)
+        if isinstance(action, argparse._SubParsersAction):
+            found.update(*map(options, action.choices.values()))
+    return found
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_each_setting_that_a_document_shows_is_one(document: str, tmp_path: Path) -> None:
+    for number, (_, language, text) in enumerate(documents.blocks(document)):
+        if language == "toml":
+            file = tmp_path / f"{number}.toml"
+            source = "" if "[source]" in text else '[source]\nurl = "ssh://git@host/configs.git"\n'
+            file.write_text(source + text)
+            load(file)
+    for table, key in re.findall(r"`([a-z_]+)\.([a-z_]+)`", text_of(document)):
+        if table in Config.model_fields:
+            annotation = Config.model_fields[table].annotation
+            assert key in getattr(annotation, "model_fields", ()), f"{table}.{key}"
 
 
 @pytest.mark.parametrize(

@@ -64,10 +64,25 @@ def test_json_is_whole_with_and_without_findings(repository: Path, capsys: pytes
     assert (finding["id"], finding["severity"], finding["line"]) == ("ln-sfn", "warning", 2)
 
 
-def test_github_gets_workflow_commands(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_github_gets_workflow_commands(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(repository))
     write(repository, "post.sh", "#!/bin/sh\nln -s /a /opt/a\n")
     main.call(["lint", str(repository), "--format", "github"])
     assert capsys.readouterr().out.startswith("::warning file=post.sh,line=2,col=1,title=nodeagent lint%3A ln-sfn::ln ")
+
+
+@pytest.mark.parametrize("variable", [True, False])
+def test_github_gets_paths_as_of_the_top_of_the_checkout(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: bool
+) -> None:
+    shutil.copytree(repository, repository / "site/nodes")
+    write(repository, "site/nodes/post.sh", "#!/bin/sh\nln -s /a /opt/a\n")
+    monkeypatch.chdir(repository / "site" if variable else repository)
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(repository) if variable else "")
+    main.call(["lint", "nodes" if variable else "site/nodes", "--format", "github"])
+    assert capsys.readouterr().out.startswith("::warning file=site/nodes/post.sh,line=2,")
 
 
 def test_a_missing_directory_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ from nodeagent.evaluate.grammar import parse
 from nodeagent.evaluate.instrument import instrument
 from nodeagent.evaluate.sources import sourced
 from nodeagent.model import Annotation
+from testbed import documents
 
 STEP = "systemctl restart x # nodeagent: boot\n"
 
@@ -23,6 +24,16 @@ def refusal(text, **files):
     with pytest.raises(AnnotationInvalid) as caught:
         annotated(program(text, **files))
     return str(caught.value)
+
+
+def test_the_comments_that_the_specification_shows_are_understood():
+    run = 'RUN() { logger -t postscripts "$*"; "$@"; }\n'
+    done = annotated(program(run + documents.commands("docs/spec.md", "annotations")))
+    assert [(s.annotation.on, s.annotation.boot, s.annotation.retry) for s in done.statements if s.annotation] == [
+        (("/etc/slurm", "/etc/default/slurmd"), False, 0),
+        ((), False, 0),
+        ((), True, 2),
+    ]
 
 
 @pytest.mark.parametrize(
