@@ -114,6 +114,16 @@ RULES: dict[str, Rule] = {
         "the second run fails, because it is there",
         "id -u NAME >/dev/null 2>&1 || useradd ...; or systemd-sysusers",
     ),
+    "clone-again": Rule(
+        _W,
+        "the second run fails, because the directory is there; and what it holds is never renewed",
+        "[ -d DIR/.git ] || git clone URL DIR; git -C DIR pull --ff-only",
+    ),
+    "daemon-again": Rule(
+        _W,
+        "each run starts one more, and nothing starts it when it has ended",
+        "give it a unit, as a file of the repository; or systemd-run --unit=NAME, which refuses a second one",
+    ),
     # --- what disturbs a node ---
     "rm-rf-ungated": Rule(
         _E,

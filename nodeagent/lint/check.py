@@ -15,6 +15,8 @@ _OF_PROGRAMS: tuple[Callable[[Program], Iterable[Finding]], ...] = (
     again.firewall_append,
     again.mount_unguarded,
     again.user_unguarded,
+    again.clone_again,
+    again.daemon_again,
     danger.reboot_ungated,
     danger.chmod_here,
     flow.endless_loop,

@@ -15,6 +15,7 @@ LOOKS = re.compile(
     rb"grep|\bawk\b|\bcmp\b|\bdiff\b|readlink|(?:\[|\btest)\s[^\n]*-[edfLhrsx]\b|\bfind\b|case .*\$\(.*cat|stamp|\.done"
 )
 _LEAVES = re.compile(rb"(?<![\w-])(?:return|break|continue|exit|exec)(?![\w-])")
+_RUNS = re.compile(rb"pgrep|pidof|kill\s+-0|systemctl|\.pid\b|\bps\b|curl|\bss\b|nc\s")
 _USERS = re.compile(rb"\bid\b|getent|grep|/etc/(?:passwd|group)")
 _MOUNTS = re.compile(rb"mountpoint|findmnt|/proc/(?:self/)?mount|\bmount\b|grep|(?:\[|\btest)\s[^\n]*-[ed]\b")
 HARMLESS_APPEND = re.compile(
@@ -159,3 +160,30 @@ def user_unguarded(program: Program) -> Iterator[Finding]:
         if program.guarded(call.place, _USERS) or _IGNORED_FAILURE.match(call.place.fallback.strip()):
             continue
         yield program.finding("user-unguarded", call.command.start, f"{shown(program.slice(call.command))}")
+
+
+def clone_again(program: Program) -> Iterator[Finding]:
+    for call in program.calls("git"):
+        if len(call.words) < 3 or call.words[1].literal != "clone" or program.guarded(call.place, LOOKS):
+            continue
+        if not (_IGNORED_FAILURE.match(call.place.fallback.strip()) or _fresh_place(program, call)):
+            yield program.finding("clone-again", call.command.start, shown(program.slice(call.command), 60))
+
+
+def _fresh_place(program: Program, call: Call) -> bool:
+    last = call.words[-1].text
+    made = any(b"${%s}" % name in last or b"$%s" % name in last for name in program.temporary)
+    return made or _written_before(program, call.place, call.words[-1])
+
+
+def daemon_again(program: Program) -> Iterator[Finding]:
+    for call in program.calls():
+        starter = call.command.name
+        forks = starter == "daemonize" or (
+            starter == "setsid" and re.search(rb"\s-\w*f|--fork", program.slice(call.command))
+        )
+        if not forks and not (starter in {"nohup", "setsid"} and call.place.background):
+            continue
+        ended = any(other.command.start < call.command.start for other in program.calls("pkill", "killall", "kill"))
+        if not ended and not program.guarded(call.place, _RUNS):
+            yield program.finding("daemon-again", call.command.start, shown(program.slice(call.command), 60))
