@@ -21,6 +21,7 @@ from nodeagent.evaluate.stand_in import restore_original
 from nodeagent.evaluate.statements import Instrumented
 from nodeagent.ledger import staging, statements, undo
 from nodeagent.ledger.database import Connection
+from nodeagent.ledger.editors import Editors
 from nodeagent.ledger.kept import Kept
 from nodeagent.ledger.sources import Source
 from nodeagent.ledger.view import View
@@ -37,6 +38,7 @@ from nodeagent.program import ENTRY, prepare, program_text
 from nodeagent.steps.due import Judge
 from nodeagent.steps.engine import Steps
 from nodeagent.steps.prune import Pruner
+from nodeagent.steps.units import Units
 
 _KILLED = 128 + 9
 
@@ -112,6 +114,9 @@ def evaluate(
         reporter.report(
             EvaluationStarted(number=number, revision=str(job.revision), scope=job.due.scope, trigger=job.due.trigger)
         )
+        editors = Editors(connection, source.id)
+        judge = Judge(source, scope=job.due.scope, boot=job.boot, retry=job.retry, busy=settings.busy)
+        units = Units(program, judge, editors, scope=job.due.scope)
         view = View(
             connection,
             source=source.id,
@@ -119,13 +124,15 @@ def evaluate(
             scope=job.due.scope,
             kept=Kept(settings.state / "kept", limit=settings.keep_bytes),
             spared=settings.spared,
+            editors=editors,
+            rule=units.rule,
         )
         sourcing = _sourcing(job, program, settings)
         steps = Steps(
             program=program,
             source=source,
             view=view,
-            judge=Judge(source, scope=job.due.scope, boot=job.boot, retry=job.retry, busy=settings.busy),
+            units=units,
             boot=job.boot,
             run_steps=job.run_steps,
             evaluation=number,
@@ -260,7 +267,11 @@ def _record(
         counts={str(change): n for change, n in steps.account.counts.items()},
         duration_usec=duration_usec,
         failed=[*steps.account.failed_native, *source.failed_steps()],
-        pending=[*steps.gate.deferred, *(steps.not_reached() if not finished or ended.exit_status else ())],
+        pending=[
+            *steps.gate.deferred,
+            *steps.native.waiting,
+            *(steps.not_reached() if not finished or ended.exit_status else ()),
+        ],
     )
     counts = {str(change): n for change, n in sorted(steps.account.counts.items())}
     reporter.report(

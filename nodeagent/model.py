@@ -531,6 +531,23 @@ class Block:
     continues: bool = field(default=False, compare=False)  # the line that the block before it began
 
 
+class Treatment(enum.Enum):
+    """What becomes of a destination that steps edit behind its verbs."""
+
+    LEAVE = enum.auto()  # it stays as they left it
+    HOLD = enum.auto()  # it stays so until all of them may run: then it is placed anew
+    ANEW = enum.auto()  # the verbs begin anew, and the steps edit it again
+    DRESSED = enum.auto()  # a new text keeps the mode and owner that the steps gave the old one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ruling:
+    """``reason`` says what it waits for, or why it stays."""
+
+    treatment: Treatment
+    reason: str = ""
+
+
 MERGED = "merge:"
 """Stands before the digest in a :class:`Content` that a MERGE wants: it is of the entries, not of a whole file."""
 
@@ -568,6 +585,9 @@ class Destinations(Protocol):
     def edited(self, path: str) -> bool:
         """A later step of the last evaluation edited what the verbs had written, and is not run again in this one: a
         verb that wants what it wanted then is to put back what was left."""
+
+    def stands(self, path: str, wanted: Content) -> bool:
+        """The destination is to stay as the last evaluation left it, whatever its verbs want (:class:`Treatment`)."""
 
     def copy_of(self, content: Content) -> Path | None:
         """Where the bytes of a file that was left so are kept; None: it was too large."""

@@ -113,6 +113,8 @@ def _append(
     place: Place, text: bytes, wanted: Content, *, statement: str, destinations: Destinations, session: Appends
 ) -> Change:
     there = rewrite.look_at(place)
+    if destinations.stands(place.path, wanted):
+        return Change.UNCHANGED
     pieces = session.pieces(place.path, destinations)
     change = Change.UNCHANGED
     settled = there is not None and destinations.settled(place.path, wanted)

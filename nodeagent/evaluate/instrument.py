@@ -40,7 +40,7 @@ from nodeagent.evaluate.syntax import (
     substitutes,
 )
 from nodeagent.evaluate.texts import Texts, sets_noclobber, starts_job
-from nodeagent.evaluate.touches import plain, share, temporary, written
+from nodeagent.evaluate.touches import only_edits, plain, share, temporary, written
 from nodeagent.evaluate.untouchable import looks_at_verbs, untouchable
 from nodeagent.evaluate.usage import Dots, mentions_status, reads_status
 from nodeagent.evaluate.vocabulary import ACTING_BUILTINS
@@ -262,8 +262,13 @@ class _Writer:
 
     def _gate(self, node: Node, names: list[bytes]) -> int:
         number = self._statement(node, Phase.EXECUTE)
+        self._note_editing(node, number)
         self._edits.around(node, verbs.gate(number, names))
         return number
+
+    def _note_editing(self, node: Node, number: int) -> None:
+        if only_edits(node):
+            self._statements.editing.add(number)
 
     def _run(self, node: Command, outputs: Sequence[Output], *, asked: bool) -> None:
         """A call of a RUN-like function; one that nothing may keep from running is only told."""
@@ -278,6 +283,7 @@ class _Writer:
         number = self._statement(node, Phase.EXECUTE, self._script.text[name.start : node.end], asked=asked)
         if run.logs:
             self._statements.logged.add(number)
+        self._note_editing(node, number)
         self._edits.around(node, verbs.told(number) if asked else verbs.gate(number, [name.text], mark=marked))
 
     def _dot(self, node: Command) -> None:

@@ -1,10 +1,11 @@
 """When things run: is an evaluation due, and may this step run in it? Pure functions (design section 4, *due*)."""
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nodeagent.config import FirstStart
-from nodeagent.model import Annotation, Attempt, Scope, Trigger
+from nodeagent.model import Annotation, Attempt, Scope, Treatment, Trigger
 
 BOOT_WINDOW = 15 * 60.0
 """A node that has been up for less (seconds) is booting: nothing runs on it yet that could be disturbed."""
@@ -120,8 +121,8 @@ class Facts:
 
     ``attempt`` is its last one, None if it never came to an end of its own. ``full`` and ``forced`` are the numbers of
     the last evaluation that was full, and of the last one that was so by ``--force``; ``renewed_by`` is why the former
-    was full. ``changed`` is a destination that its ``on=`` names and that changed since the attempt. ``busy`` says what
-    runs on the node, for a step that must not run beside it.
+    was full. ``changed`` is a destination that its ``on=`` names and that changed since the attempt, ``anew`` one that
+    the step edits and that is placed anew. ``busy`` says what runs on the node, for a step that must not run beside it.
     """
 
     scope: Scope
@@ -132,6 +133,7 @@ class Facts:
     forced: int = 0
     renewed_by: Trigger | None = None
     changed: str = ""
+    anew: str = ""
     retry: bool = False
     busy: str = ""
 
@@ -175,6 +177,8 @@ def _due(now: Facts) -> str:
         return "it has not run yet"
     if past.evaluation < now.forced:
         return "--force"
+    if now.anew:
+        return f"{now.anew}, which it edits, is placed anew"
     if says.always:
         return "always"
     renewed = past.evaluation < now.full
@@ -211,3 +215,37 @@ def _until(says: Annotation) -> str:
     if says.on:
         return f"a change under {','.join(says.on)}, a boot or --force"
     return "a boot or --force" if says.boot else "a new tree, a boot or --force"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Editor:
+    """A step that edits a file behind the verb that places it.
+
+    ``now`` is its verdict as things stand, ``anew`` the one that it has if the file is placed anew. ``named``: it does
+    nothing but edit files, so that it may run again for this alone.
+    """
+
+    now: Verdict
+    anew: Verdict
+    named: bool
+
+
+def edited_file(editors: Sequence[Editor], *, changed: bool, full: bool) -> Treatment:
+    """What becomes of a file that steps edit behind its verb: it is never left between the one and the others.
+
+    Args:
+        editors: All of them.
+        changed: The verb wants another text than the last time.
+        full: The evaluation is a full one. In a repair a text is new because it is so each time: it waits for a program
+            that only a full evaluation runs again; in a full one nothing waits for a step that is not due.
+    """
+    done = [editor for editor in editors if editor.now.action is Action.SKIP]
+    if not changed and len(done) == len(editors):
+        return Treatment.LEAVE
+    if any(editor.now.action is Action.DEFER for editor in editors):
+        return Treatment.HOLD
+    if not (changed and full) and not all(editor.named for editor in done):
+        return Treatment.LEAVE
+    if any(editor.named and editor.anew.action is Action.DEFER for editor in done):
+        return Treatment.HOLD
+    return Treatment.ANEW

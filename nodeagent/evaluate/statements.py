@@ -20,10 +20,10 @@ class Instrumented:
 
     ``logged`` holds the numbers of the steps whose own function logs what runs; ``lists`` of those that ``set -e`` may
     let fail; ``fresh`` of each COPY or WRITE whose file something edits that always runs, so that the verb has to put
-    its own text first. ``scripts`` are the program and the files that it may source, by name; ``sourced`` the texts of
-    those that are instrumented; ``left`` says of the others why the shell reads them as they are; ``dots`` say where
-    (file, line) which of them may be meant. ``whole`` says why the program is to be run as one step; then ``text`` is
-    as given.
+    its own text first; ``editing`` of the steps that do nothing but edit files in place. ``scripts`` are the program
+    and the files that it may source, by name; ``sourced`` the texts of those that are instrumented; ``left`` says of
+    the others why the shell reads them as they are; ``dots`` say where (file, line) which of them may be meant.
+    ``whole`` says why the program is to be run as one step; then ``text`` is as given.
     """
 
     text: bytes
@@ -33,6 +33,7 @@ class Instrumented:
     logged: frozenset[int] = frozenset()
     lists: frozenset[int] = frozenset()
     fresh: frozenset[int] = frozenset()
+    editing: frozenset[int] = frozenset()
     dots: tuple[tuple[str, int, tuple[str, ...]], ...] = ()
     sourced: Mapping[str, bytes] = field(default_factory=dict)
     scripts: Mapping[str, Script] = field(default_factory=dict)
@@ -50,6 +51,7 @@ class Statements:
         self.logged: set[int] = set()
         self.lists: set[int] = set()
         self.fresh: set[int] = set()
+        self.editing: set[int] = set()
         self.repeated: set[bytes] = set()  # paths that something writes to which always runs
         self.opened: dict[str, set[str]] = {}  # by file, those that a '.' of it may open with their steps
 
@@ -101,6 +103,7 @@ class Statements:
             logged=frozenset(self.logged),
             lists=frozenset(self.lists),
             fresh=frozenset(self.fresh),
+            editing=frozenset(self.editing),
             dots=tuple((name, _line(scripts[name].text, at), files) for (name, at), files in dots.items()),
             sourced={name: text for name, text in texts.items() if name != file and name in opened},
             scripts=scripts,

@@ -15,6 +15,7 @@ _LAST = frozenset({"cp", "install", "ln", "mv", "patch", "rsync"})  # write to t
 _EDITORS = frozenset({"perl", "sed"})  # ... to those behind the program
 _ALL = frozenset({"mkdir", "rmdir", "tee", "touch", "truncate"})  # ... to each
 _BELOW = frozenset({"chgrp", "chmod", "chown", "rm"})  # ... and to what is below
+_DRESSERS = frozenset({"chgrp", "chmod", "chown"})
 _TEMPORARY = re.compile(rb"(?<!\w)(\w+)=[\"']?(?:\$\(|`)\s*mktemp\b")
 
 _IN_PLACE = re.compile(rb"-\w*i|--in-place")
@@ -36,6 +37,12 @@ def written(node: Node) -> frozenset[bytes]:
     return frozenset(path for command in _commands(node) for path in _by_command(command))
 
 
+def only_edits(node: Node) -> bool:
+    """Does a statement nothing but edit files in place, or change their modes and owners?"""
+    commands = list(_commands(node))
+    return bool(commands) and all(_edits(command) for command in commands)
+
+
 def share(some: Iterable[bytes], others: Set[bytes]) -> bool:
     """Is one path in both?"""
     return any(a == b or _is_below(a, b) or _is_below(b, a) for a in some for b in others)
@@ -43,6 +50,14 @@ def share(some: Iterable[bytes], others: Set[bytes]) -> bool:
 
 def _is_below(path: bytes, top: bytes) -> bool:
     return top.endswith(b"/") and path.startswith(top)
+
+
+def _edits(command: Command) -> bool:
+    words = command.words
+    if len(words) > 2 and command.name not in _EDITORS | _DRESSERS:
+        words = words[1:]  # RUN chmod 600 /etc/b
+    name = words[0].literal if words else None
+    return name in _DRESSERS or (name in _EDITORS and any(_IN_PLACE.match(word.text) for word in words))
 
 
 def _by_command(command: Command) -> Iterator[bytes]:

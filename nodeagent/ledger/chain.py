@@ -2,7 +2,7 @@
 
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from nodeagent.ledger.destinations import Row
 from nodeagent.model import Content, Phase, Stat, Statement
@@ -24,6 +24,18 @@ class Past:
     chain: Sequence[Content]
     reads: Sequence[bytes]
     cut_short: bool = False
+
+    def is_edited(self) -> bool:
+        """Whether a later step has edited what the verbs had written."""
+        return self.row.left is not None and self.row.left_digest != self.row.native_digest
+
+    def dressed(self, wanted: Content) -> Content | None:
+        """What is wanted, with the mode and owner that steps have given it in place of those that the verbs wanted."""
+        left, asked = self.row.content(), self.chain[-1]
+        if left is None:
+            return None
+        changed = {name: getattr(left, name) for name in ("mode", "uid", "gid")}
+        return replace(wanted, **{n: value for n, value in changed.items() if value != getattr(asked, n)})
 
 
 @dataclass(slots=True)

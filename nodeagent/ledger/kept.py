@@ -5,10 +5,12 @@ A content is on disk before a row refers to it. One to which no row refers any m
 
 import hashlib
 import os
+import stat
 from pathlib import Path
 
 from nodeagent.ledger.database import Connection
 from nodeagent.ledger.destinations import digest, lstat
+from nodeagent.model import Stat
 
 _CHUNK = 2**20
 _STAGED = ".new"
@@ -34,6 +36,26 @@ class Kept:
             return ""
         name = digest(path, found.mode)
         return name if (self._directory / name).exists() else self._copy(path)
+
+    def note(self, connection: Connection, path: str, found: Stat, *, evaluation: int) -> None:
+        """Keep what stands at a path, as what stood there before nodeagent.
+
+        Raises:
+            OSError: as :meth:`keep`.
+        """
+        content = self.keep(path) if stat.S_ISREG(found.mode) else digest(path, found.mode)
+        connection.execute(
+            "INSERT OR IGNORE INTO kept VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                os.fsencode(path),
+                stat.S_IFMT(found.mode),
+                content,
+                stat.S_IMODE(found.mode),
+                found.uid,
+                found.gid,
+                evaluation,
+            ),
+        )
 
     def find(self, name: str) -> Path | None:
         """Where the content with a digest is, None where it was not kept."""

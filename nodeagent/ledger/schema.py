@@ -211,4 +211,16 @@ _READ = """
 ALTER TABLE link ADD COLUMN read BLOB NOT NULL DEFAULT x'';  -- the source file's fingerprint; empty: to be read again
 """
 
-STEPS = (_FIRST, _ORIGINS, _DUE, _UNDO, _PRUNE, _DRIFT, _REBUILT, _MERGE, _CONTINUES, _STAGING, _READ)
+_EDITOR = """
+CREATE TABLE editor (                      -- steps that wrote to a destination behind its verbs
+    path BLOB NOT NULL,
+    source INTEGER NOT NULL REFERENCES source (id),
+    key TEXT NOT NULL,
+    reach INTEGER NOT NULL,
+    anew INTEGER NOT NULL,                 -- it was placed anew for this step, which has not run since
+    PRIMARY KEY (path, source, key, reach)
+) WITHOUT ROWID;
+CREATE INDEX editor_step ON editor (source, key, reach);
+"""
+
+STEPS = (_FIRST, _ORIGINS, _DUE, _UNDO, _PRUNE, _DRIFT, _REBUILT, _MERGE, _CONTINUES, _STAGING, _READ, _EDITOR)

@@ -187,6 +187,10 @@ class Source:
         self._connection.executemany(
             "DELETE FROM attempt WHERE source = ? AND key = ?", [(self.id, key) for key in known - keys]
         )
+        self._connection.execute(
+            "DELETE FROM editor WHERE source = ?1 AND key NOT IN (SELECT key FROM attempt WHERE source = ?1)",
+            (self.id,),
+        )
 
     def tick(self) -> int:
         """The count of changes now."""

@@ -112,7 +112,7 @@ def forget(connection: Connection, path: str, *, hold: int | None) -> None:
     with connection:
         connection.execute("BEGIN")
         changes.note(connection, path)
-        for table in ("link", "block", "entry", "kept", "repair", "reported", "destination"):
+        for table in ("link", "block", "entry", "editor", "kept", "repair", "reported", "destination"):
             connection.execute(f"DELETE FROM {table} WHERE path = ?", (key,))
         if hold is not None:
             connection.execute("INSERT OR REPLACE INTO undone VALUES (?, ?, ?)", (key, hold, time.time()))

@@ -15,17 +15,20 @@ from pathlib import Path
 from nodeagent.ledger import changes, merged, rows, staging, statements
 from nodeagent.ledger.chain import ADDING, Placed
 from nodeagent.ledger.database import Connection
-from nodeagent.ledger.destinations import ABSENT, digest, lstat
+from nodeagent.ledger.destinations import ABSENT, digest, leave, lstat
+from nodeagent.ledger.editors import Editors
 from nodeagent.ledger.kept import Kept
 from nodeagent.ledger.pasts import REMOVED, Pasts
+from nodeagent.ledger.rulings import Rule, Rulings
 from nodeagent.ledger.undo import undone
-from nodeagent.model import MERGED, Block, Change, Content, Entry, Phase, Scope, Stat, Statement
+from nodeagent.model import MERGED, Block, Change, Content, Entry, Phase, Ruling, Scope, Stat, Statement, Treatment
 
 
 class View:
     """Set ``statement`` before each verb, call :meth:`flush` after it.
 
     ``anew``: what edits the verb's destination runs in every evaluation, so that the verb has to put its text first.
+    ``rule`` says what becomes of one that steps edit; ``waiting`` are those whose new text is not placed for it.
     """
 
     def __init__(
@@ -37,6 +40,8 @@ class View:
         scope: Scope,
         kept: Kept,
         spared: frozenset[str],
+        editors: Editors,
+        rule: Rule,
     ) -> None:
         self._connection = connection
         self._source = source
@@ -50,6 +55,10 @@ class View:
         self._undone = undone(connection)
         self._revision = statements.revision_of(connection, evaluation)
         self._spared = spared
+        self._editors = editors
+        self._rulings = Rulings(editors, rule)
+        self._stood: set[str] = set()
+        self.waiting: dict[str, Ruling] = {}
         self.statement: Statement | None = None
         self.anew = False
 
@@ -63,9 +72,11 @@ class View:
         if placed is not None:
             placed.edited |= not placed.is_as_placed(now)
         past = self._past(path)
+        if past is not None and self.stands(path, wanted):
+            return past.row.still_there(path, now)
         if past is None or self._is_rewritten(path) or not self._same_link(path, wanted):
             return False
-        if self._begins_anew() and past.row.left_digest != past.row.native_digest:
+        if self._begins_anew(path) and past.is_edited():
             return False  # a later step edits it: it is to start from the verb's own text
         return past.row.still_there(path, now)
 
@@ -76,20 +87,35 @@ class View:
 
     def left(self, path: str, wanted: Content) -> Content | None:
         past = self._past(path)
-        return past.row.content() if past is not None and self._same_link(path, wanted) else None
+        if past is None:
+            return None
+        if self.stands(path, wanted) or self._same_link(path, wanted):
+            return past.row.content()
+        return past.dressed(wanted) if self._rulings.treatment(path) is Treatment.DRESSED else None
 
     def left_absent(self, path: str) -> bool:
         if path in self._undone or path in self._spared:
             return lstat(path) is None  # what was put back there is settled
         past = self._past(path)
-        absent = past is not None and past.row.left is None and not self._begins_anew()
+        absent = past is not None and past.row.left is None and not self._begins_anew(path)
         return absent and not self._is_rewritten(path)
 
     def edited(self, path: str) -> bool:
         past = self._past(path)
-        if past is None or past.row.left is None or self._begins_anew() or self._is_rewritten(path):
+        if not self._rulings.is_open(path) and (self._begins_anew(path) or self._is_rewritten(path)):
             return False
-        return past.row.left_digest != past.row.native_digest
+        return past is not None and past.is_edited()
+
+    def stands(self, path: str, wanted: Content) -> bool:
+        if path not in self._editors.paths or self.anew or path in self._undone or path in self._spared:
+            return False
+        past = self._past(path)
+        if past is None or past.row.left is None:
+            return False
+        changed = not self._same_link(path, wanted)
+        if not self.only_appended(path):
+            self._rulings.ask(path, changed=changed, edited=past.is_edited())
+        return self._rulings.stands(path, changed=changed) is not None
 
     def copy_of(self, content: Content) -> Path | None:
         return self._kept.find(content.digest)
@@ -115,11 +141,18 @@ class View:
         if path in self._spared:  # how it was left stays on record: it is still drift
             rows.touch(self._connection, [(path, self.statement)], evaluation=self._evaluation)
             return
+        changed = not self._same_link(path, wanted)
+        if (ruling := self._rulings.stands(path, changed=changed)) is not None:
+            if changed:
+                self.waiting[path] = ruling
+            rows.touch(self._connection, [(path, self.statement)], evaluation=self._evaluation)
+            self._stood.add(path)
+            return
         placed = self._placed.get(path)
         if placed is None:
             placed = self._placed[path] = Placed(self.statement, phase)
         placed.statement, placed.phase = self.statement, phase
-        placed.diverged |= not self._same_link(path, wanted)
+        placed.diverged |= changed
         placed.chain.append(wanted)
         placed.reads.append(read)
         placed.created |= change is Change.CREATED and self._past(path) is None
@@ -129,6 +162,8 @@ class View:
         placed.stat = lstat(path) if there is None else Stat.of(there)
         if placed.changed and phase in ADDING and placed.stat is not None:
             placed.digest = digest(path, placed.stat.mode)
+        past = self._past(path)
+        self._editors.placed(path, written=placed.changed, edited=past is not None and past.is_edited())
         self._unwritten[path] = None
 
     def staging(self, directory: str) -> None:
@@ -151,19 +186,7 @@ class View:
         others = past is not None and past.row.left is None  # it has come where nothing was left
         if known and not others:
             return
-        content = self._kept.keep(path) if stat.S_ISREG(found.mode) else digest(path, found.mode)
-        self._connection.execute(
-            "INSERT OR IGNORE INTO kept VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                key,
-                stat.S_IFMT(found.mode),
-                content,
-                stat.S_IMODE(found.mode),
-                found.uid,
-                found.gid,
-                self._evaluation,
-            ),
-        )
+        self._kept.note(self._connection, path, found, evaluation=self._evaluation)
 
     def blocks(self, path: str) -> Sequence[Block]:
         rows = self._connection.execute(
@@ -222,6 +245,9 @@ class View:
             rows.touch(self._connection, same, evaluation=self._evaluation)
             rows.write_left(self._connection, left, evaluation=self._evaluation)
             rows.write_chains(self._connection, chains)
+            for path in self._stood - self._placed.keys():
+                self._keep_edited(path)  # a step that is not known to may have edited it all the same
+                leave(self._connection, path)
         self._kept.collect(self._connection)
 
     def _digests(self, path: str, placed: Placed, now: Stat) -> tuple[str, str]:
@@ -237,14 +263,17 @@ class View:
         if placed.edited:
             native = f"edited between verbs, then {left}"
         if native != left and stat.S_ISREG(now.mode) and self._kept.find(left) is None:
-            with contextlib.suppress(OSError):  # then a repair says that it is not there
-                self._kept.keep(path)
+            self._keep_edited(path)
         return native, left
+
+    def _keep_edited(self, path: str) -> None:
+        with contextlib.suppress(OSError):  # then a repair says that it is not there
+            self._kept.keep(path)
 
     # --- inside ---
 
-    def _begins_anew(self) -> bool:
-        return self.anew or self._scope is Scope.FULL
+    def _begins_anew(self, path: str) -> bool:
+        return self.anew or self._rulings.begins_anew(path, full=self._scope is Scope.FULL)
 
     def _is_rewritten(self, path: str) -> bool:
         """Whether a verb of this evaluation has written something else than what the last one left."""

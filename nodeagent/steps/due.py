@@ -29,8 +29,8 @@ class Judge:
         self._busy = busy
         self._renewal = source.renewal()
 
-    def judge(self, statement: Statement, reach: int = 1) -> Verdict:
-        """What becomes of the step when it is reached for the ``reach``-th time."""
+    def judge(self, statement: Statement, reach: int = 1, *, anew: str = "") -> Verdict:
+        """What becomes of the step when it is reached for the ``reach``-th time; ``anew`` as in the policy's facts."""
         attempt = self._source.attempt(statement.key, reach)
         says = statement.annotation
         facts = Facts(
@@ -42,6 +42,7 @@ class Judge:
             forced=self._renewal.forced,
             renewed_by=self._renewal.trigger,
             changed=self._source.changed_under(says.on, attempt.tick) if says.on and attempt is not None else "",
+            anew=anew,
             retry=self._retry,
         )
         verdict = policy.step(facts)

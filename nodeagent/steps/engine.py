@@ -20,12 +20,12 @@ from nodeagent.ledger.sources import Source
 from nodeagent.ledger.view import View
 from nodeagent.model import Change, FileChange, Reporter
 from nodeagent.steps.account import Account
-from nodeagent.steps.due import Judge
 from nodeagent.steps.frame import Frame
 from nodeagent.steps.gate import CUT_OFF, ENDS, Gate, label
 from nodeagent.steps.native import Native
 from nodeagent.steps.reach import Reach
 from nodeagent.steps.stack import Stack
+from nodeagent.steps.units import Units
 
 _EXPIRED = 124  # as of timeout(1)
 
@@ -39,7 +39,7 @@ class Steps:
         program: Instrumented,
         source: Source,
         view: View,
-        judge: Judge,
+        units: Units,
         boot: str,
         run_steps: bool,
         evaluation: int,
@@ -55,7 +55,7 @@ class Steps:
         self._staging = staging
         self._step_timeout = step_timeout
         self.account = Account(reporter)
-        self.gate = Gate(source, judge, self.account, evaluation=evaluation, boot=boot)
+        self.gate = Gate(source, units, self.account, evaluation=evaluation, boot=boot)
         self.keys = {s.key for s in program.statements}
         self.native = Native(view, self.account, statements=self.keys, fresh=program.fresh, holds=holds)
         self._mark = mark

@@ -4,8 +4,8 @@ from nodeagent.evaluate.policy import Action, Verdict
 from nodeagent.ledger.sources import Source
 from nodeagent.model import Attempt, Change, Statement
 from nodeagent.steps.account import Account
-from nodeagent.steps.due import Judge
 from nodeagent.steps.frame import Frame
+from nodeagent.steps.units import Units
 
 ENDS = 256
 """Is added to the status of a step in which post.sh ended: so it does where the step is skipped."""
@@ -20,9 +20,9 @@ class Gate:
     where a time limit had ended it before.
     """
 
-    def __init__(self, source: Source, judge: Judge, account: Account, *, evaluation: int, boot: str) -> None:
+    def __init__(self, source: Source, units: Units, account: Account, *, evaluation: int, boot: str) -> None:
         self._source = source
-        self._judge = judge
+        self._units = units
         self._account = account
         self._evaluation = evaluation
         self._boot = boot
@@ -31,7 +31,7 @@ class Gate:
 
     def verdict(self, statement: Statement, reach: int = 1) -> Verdict:
         """What becomes of the step when it is reached for the ``reach``-th time."""
-        return self._judge.judge(statement, reach)
+        return self._units.judge(statement, reach)
 
     def frame(self, statement: Statement, reach: int, verdict: Verdict) -> Frame:
         """The step begins."""
@@ -78,6 +78,7 @@ class Gate:
         )
         retries = statement.annotation.retry
         self._source.record(statement.key, frame.reach, attempt, label=label(statement), retries=retries)
+        self._units.ended(statement.key, frame.reach)
 
 
 def label(statement: Statement) -> str:

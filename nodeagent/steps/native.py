@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Sequence, Set
+from dataclasses import replace
 from pathlib import Path
 
 from nodeagent.apply import append, copy, merge, write
@@ -13,7 +14,7 @@ from nodeagent.evaluate.functions import CopyFunction
 from nodeagent.evaluate.meaning import CopyCall
 from nodeagent.evaluate.stand import Stand
 from nodeagent.ledger.view import View
-from nodeagent.model import Block, Change, FileChange, Phase, Statement
+from nodeagent.model import Block, Change, FileChange, Phase, Statement, Treatment
 from nodeagent.steps.account import Account
 from nodeagent.steps.frame import Frame
 
@@ -24,7 +25,8 @@ class Native:
     """The native verbs of one evaluation.
 
     ``statements`` are the keys of all that the program has; ``fresh`` the numbers of those whose verb begins anew in
-    every evaluation. ``holds``: is a function, once it is defined, surely the one that was read?
+    every evaluation. ``waiting`` has a line for each destination whose new text waits. ``holds``: is a function, once
+    it is defined, surely the one that was read?
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Native:
         self._merges = merge.Merges(statements=statements)
         self._done: set[str] = set()
         self._left_to_shell: set[str] = set()
+        self.waiting: list[str] = []
 
     @property
     def reached(self) -> Set[str]:
@@ -84,6 +87,7 @@ class Native:
 
         def report(change: FileChange) -> None:
             nonlocal unchanged
+            change = self._ruled(statement, change)
             if change.change is Change.UNCHANGED:
                 unchanged += 1
                 self._account.counts[Change.UNCHANGED] += 1
@@ -127,6 +131,16 @@ class Native:
         self._account.placed(statement, change, self._account.next_number())
         return 1 if failed else 0
 
+    def _ruled(self, statement: Statement, change: FileChange) -> FileChange:
+        """Say of a destination that stays as it is although its text is new what it waits for."""
+        ruling = self._view.waiting.get(change.path)
+        if ruling is None or change.change is not Change.UNCHANGED:
+            return change
+        if ruling.treatment is not Treatment.HOLD:
+            return replace(change, reason=ruling.reason)
+        self.waiting.append(f"{statement.file}:{statement.line} {statement.text}: {change.path} {ruling.reason}")
+        return replace(change, change=Change.DEFERRED, reason=ruling.reason)
+
     def place(self, frame: Frame, status: int) -> int:
         """Place the text of a step that has ended with a status; returns the one that it comes to have."""
         if frame.statement is None or frame.stand is None:
@@ -165,6 +179,7 @@ class Native:
             change = write.write(frame.target, cwd=stand.cwd, text=text, umask=stand.umask, destinations=self._view)
         self._view.flush()
         self._done.add(statement.key)
+        change = self._ruled(statement, change)
         if status and change.change is not Change.FAILED:
             reason = f"{statement.text}: exit status {status}"
             change = FileChange(path=change.path, change=Change.FAILED, reason=reason)

@@ -102,6 +102,13 @@ class Site:
             found = destinations.sweep(connection, source.id).drifted
         return sorted(str(Path(path).relative_to(self.root)) for path in found)
 
+    def pending(self) -> list[str]:
+        """What is still to be done, as the status tells it."""
+        with database.opened(self.state, wait=True, warn=print) as connection:
+            state = Source(connection, f"directory:{self.repository}").state()
+        assert state is not None
+        return list(state.pending)
+
     def ran(self) -> list[str]:
         log = self.root / "log"
         return log.read_text().split() if log.exists() else []

@@ -291,9 +291,16 @@ BUGS = (
     Bug(
         name="what a step edits does not begin with the verb's own text",
         file="nodeagent/ledger/view.py",
-        old="return self.anew or self._scope is Scope.FULL",
+        old="return self.anew or self._rulings.begins_anew(path, full=self._scope is Scope.FULL)",
         new="return self.anew",
         tests=_APPLY,
+    ),
+    Bug(
+        name="a file is placed although the step that edits it waits for a job's end",
+        file="nodeagent/evaluate/policy.py",
+        old="    if any(editor.now.action is Action.DEFER for editor in editors):\n        return Treatment.HOLD\n",
+        new="",
+        tests="tests/unit/evaluate/test_policy_edited.py tests/integration/test_edited_together.py",
     ),
     # --- seeing before doing ---
     Bug(

@@ -63,6 +63,12 @@ CASES = [
     (BOOT, FAILED, {}, SKIP, "failed before"),
     (BOOT, FAILED_BEFORE, {}, RUN, "a full one"),
     (replace(BOOT, on=ON.on), DONE, {"changed": CONF}, RUN, f"{CONF} changed"),
+    # its file is placed anew
+    (PLAIN, DONE, {"anew": CONF}, RUN, f"{CONF}, which it edits, is placed anew"),
+    (ON, DONE, {"anew": CONF}, RUN, "is placed anew"),
+    (BOOT, DONE, {"anew": CONF}, RUN, "is placed anew"),
+    (PLAIN, FAILED, {"anew": CONF}, RUN, "is placed anew"),
+    (PLAIN, DONE, {"anew": CONF, "busy": BUSY}, DEFER, f"is placed anew), but {BUSY}"),
     (ALWAYS, None, {}, RUN, "has not run yet"),
     (ALWAYS, DONE, {}, RUN, "always"),
     (ALWAYS, FAILED, {}, RUN, "always"),

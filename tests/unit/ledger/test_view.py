@@ -6,6 +6,7 @@ import stat
 import pytest
 
 from nodeagent.ledger import database
+from nodeagent.ledger.editors import Editors
 from nodeagent.ledger.kept import Kept
 from nodeagent.ledger.sources import Source
 from nodeagent.ledger.view import View
@@ -31,7 +32,16 @@ def begin(ledger, tmp_path):
         source = Source(ledger, "s")
         number = source.begin(REVISION, boot="b", scope=scope, trigger=Trigger.REQUEST)
         kept = Kept(tmp_path / "kept", limit=1000)
-        view = View(ledger, source=source.id, evaluation=number, scope=scope, kept=kept, spared=frozenset())
+        view = View(
+            ledger,
+            source=source.id,
+            evaluation=number,
+            scope=scope,
+            kept=kept,
+            spared=frozenset(),
+            editors=Editors(ledger, source.id),
+            rule=lambda *_: None,
+        )
         view.statement = statement
         return view
 
