@@ -73,7 +73,12 @@ def prepare(directory: Path, text: bytes, by: Interpreter, pipes: Pipes, reporte
     if not program.whole:
         with_verbs = with_prelude(program.text, pipes.prelude())
         texts = {name: with_notice(one) for name, one in program.sourced.items()}
-        accepted = {name for name, one in {ENTRY: with_verbs, **texts}.items() if _accepts(by, one, pipes)}
+        originals = {name: script.text for name, script in program.scripts.items()}
+        accepted = {
+            name
+            for name, one in {ENTRY: with_verbs, **texts}.items()
+            if _accepts(by, originals[name], pipes) and _accepts(by, one, pipes)
+        }
         if ENTRY in accepted:
             kept = {name: one for name, one in texts.items() if name in accepted}
             refused = dict.fromkeys(texts.keys() - kept.keys(), f"{by.argv[0]} -n refuses it")

@@ -1,317 +1,303 @@
-"""Shell text to statements: reads what tree-sitter makes of it.
+"""Shell text to statements: a reader of the grammar that dash, bash and busybox ash share, and of what bash adds.
 
-tree-sitter-bash accepts some texts with a wrong tree and without an error; they are put right here, or become
-:class:`Opaque`, which the rest of the stage leaves alone:
-
-* a redirection after a list, a pipeline or `!` belongs to its last command, not to the whole;
-* words after a redirection's target are arguments of the command;
-* assignments that end their line are no prefix of the command on the next line;
-* what follows a here-doc's operator on its line (``| tee x``, ``&& y``) hangs below the here-doc;
-* a reserved word in the place of a command's name: the whole text is not understood.
+It reads programs that their own shell accepts (``sh -n`` decides that, see :mod:`nodeagent.program`): an empty list or
+an ``&`` behind nothing may pass here. What it does not know, or the shells read in different ways, is *not understood*,
+and the program runs whole.
 """
 
 import re
 from dataclasses import replace
-from typing import TypedDict
 
-from nodeagent.evaluate.binding import joined, on_last
+from nodeagent.evaluate.quoting import NotUnderstoodError
+from nodeagent.evaluate.simple import Words, is_name
 from nodeagent.evaluate.syntax import (
     AndOr,
     Block,
-    Command,
     Compound,
     Function,
+    HereDoc,
     Node,
     Opaque,
     Pipeline,
     Redirect,
     Script,
-    Word,
 )
-from nodeagent.evaluate.tree import (
-    Tree,
-    below_heredoc,
-    comments,
-    first_error,
-    head_end,
-    head_of_heredoc,
-    holds_heredoc,
-    tree,
-)
+from nodeagent.evaluate.tokens import RESERVED
 
-_PLAIN = re.compile(rb"[\w./:=,+@%^-]+")
-# Where one of these is taken for a command's name, the tree is wrong.
-_RESERVED = frozenset(
-    {"if", "then", "else", "elif", "fi", "do", "done", "case", "esac", "for", "while", "until", "{", "}", "!", "[["}
-)
-_DEPTH_LIMIT = 200  # of nested constructs; deeper text is not understood
+# Of nested constructs, and of what one list joins. Beyond them, text is not understood: nobody wrote it to be read.
+_DEPTH_LIMIT = 60
+_LENGTH_LIMIT = 500
+_ITEM_ENDS = frozenset({b";;", b";&", b";;&", b"esac"})
+_COMPOUNDS = frozenset({b"{", b"(", b"((", b"[[", b"if", b"while", b"until", b"for", b"select", b"case"})
 
 
 def parse(text: bytes) -> Script:
     """Parse a shell program; never raises for any bytes."""
-    root = tree(text)
-    if root.has_error:
-        return Script(text=text, block=Block(), error_line=first_error(root))
+    parser = _Parser(text)
     try:
-        return Script(text=text, block=_Reader(text).block(root.children), comments=tuple(comments(root)))
-    except _NotUnderstoodError as error:
-        return Script(text=text, block=Block(), error_line=error.line)
+        block = parser.program()
+    except NotUnderstoodError as error:
+        return Script(text=text, block=Block(), error_line=text.count(b"\n", 0, error.at) + 1)
     except RecursionError:  # nested beyond all measure
         return Script(text=text, block=Block(), error_line=1)
+    return Script(text=text, block=block, comments=parser.comments(), heredocs=parser.heredocs())
 
 
-class _NotUnderstoodError(Exception):
-    def __init__(self, line: int) -> None:
-        super().__init__(line)
-        self.line = line
-
-
-_COMPOUNDS = {
-    "compound_statement": "group",
-    "subshell": "subshell",
-    "if_statement": "if",
-    "while_statement": "while",
-    "for_statement": "for",
-    "c_style_for_statement": "for",
-    "case_statement": "case",
-}
-_OPAQUE_KNOWN = {
-    "variable_assignment",
-    "variable_assignments",
-    "declaration_command",
-    "unset_command",
-    "test_command",
-}
-
-
-class _Reader:
-    """Turns tree-sitter nodes into ours; ``depth`` bounds the recursion on hostile text."""
+class _Parser(Words):
+    """Recursive descent; ``depth`` bounds the recursion on hostile text."""
 
     def __init__(self, text: bytes) -> None:
-        self._text = text
+        super().__init__(text)
         self._depth = 0
 
-    def block(self, children: list[Tree]) -> Block:
-        items: list[tuple[Node, bool]] = []
-        for child in children:
-            if child.is_named and child.type not in {"comment", "heredoc_body", "heredoc_end"}:
-                items.append((self.node(child), False))
-            elif child.type == "&" and items:
-                items[-1] = (items[-1][0], True)
-        return Block(items=tuple(items))
+    def program(self) -> Block:
+        if (at := self._text.find(b"\0")) >= 0:
+            raise NotUnderstoodError(at)
+        return self._block(frozenset({b""}))
 
-    def node(self, node: Tree) -> Node:
+    def comments(self) -> tuple[tuple[int, int], ...]:
+        return tuple(sorted(self._quoting.comments.items()))
+
+    def heredocs(self) -> tuple[HereDoc, ...]:
+        return tuple(sorted(self._heredocs.values(), key=lambda heredoc: heredoc.begin))
+
+    # --- lists ---
+
+    def _substitution(self, at: int) -> int:
+        """The commands of ``$(``, ``<(``: see :class:`nodeagent.evaluate.quoting.Quoting`."""
+        here = self._aside(at)
+        self._block(frozenset({b")"}))
+        self._take(b")")
+        return self._back(here)
+
+    def _block(self, ends: frozenset[bytes]) -> Block:
+        """Statements up to one of these words or operators; ``b""`` is the end of the text."""
+        items: list[tuple[Node, bool]] = []
+        while True:
+            self._newlines()
+            if self._next() in ends:
+                return Block(items=tuple(items))
+            node = self._list()
+            following = self._next()
+            items.append((node, following == b"&"))
+            if following in {b"&", b";"}:
+                self._take(following)
+            elif following != b"\n" and following not in ends:
+                raise NotUnderstoodError(self._at)
+
+    def _list(self) -> Node:
+        operands = [self._pipeline()]
+        while (operator := self._next()) in {b"&&", b"||"}:
+            self._take(operator)
+            self._newlines()
+            operands.append(self._pipeline())
+        self._limit(operands)
+        first = operands[0]
+        if len(operands) == 1:
+            return first
+        return AndOr(operands=tuple(operands), start=first.start, end=operands[-1].end, line=first.line)
+
+    def _pipeline(self) -> Node:
+        if self._next() == b"!":
+            start = self._at
+            self._take(b"!")
+            inner = self._pipeline()
+            return Compound(kind="negation", conditions=(Block(items=((inner, False),)),), **self._span(start))
+        parts = [self._command()]
+        while (operator := self._next()) in {b"|", b"|&"}:
+            self._take(operator)
+            self._newlines()
+            parts.append(self._command())
+        self._limit(parts)
+        first = parts[0]
+        if len(parts) == 1:
+            return first
+        return Pipeline(parts=tuple(parts), start=first.start, end=parts[-1].end, line=first.line)
+
+    def _limit(self, nodes: list[Node]) -> None:
+        if len(nodes) > _LENGTH_LIMIT:
+            raise NotUnderstoodError(nodes[0].start)
+
+    # --- commands ---
+
+    def _command(self) -> Node:
         self._depth += 1
         if self._depth > _DEPTH_LIMIT:
-            raise _NotUnderstoodError(node.start_point[0] + 1)
+            raise NotUnderstoodError(self._at)
         try:
-            return self._node(node)
+            following = self._next()
+            if following in _COMPOUNDS:
+                return self._redirected(self._closed_compound(following))
+            if following == b"function":
+                return self._function_keyword()
+            if following == b"coproc":
+                return self._coprocess()
+            if following in RESERVED:
+                raise NotUnderstoodError(self._at)
+            start = self._at
+            command = self._simple()
+            return self._function(start, self._text[start : self._end]) if command is None else command
         finally:
             self._depth -= 1
 
-    def _node(self, node: Tree) -> Node:
-        kind = node.type
-        if kind == "command":
-            command = self._command(node)
-            if command.words and command.words[0].text == b"[":  # behind assignments it is none of its own kind
-                return Opaque(kind="test_command", start=command.start, end=command.end, line=command.line)
-            return command
-        if kind == "redirected_statement":
-            return self._redirected(node)
-        if kind == "pipeline":
-            parts = tuple(self.node(c) for c in node.children if c.is_named)
-            return Pipeline(parts=parts, **_span(node, parts[0]))
-        if kind == "list":
-            operands = self._operands(node)
-            return AndOr(operands=operands, **_span(node, operands[0]))
-        if kind == "function_definition":
-            name, body = node.child_by_field_name("name"), node.child_by_field_name("body")
-            if name is not None and body is not None and node.child_by_field_name("redirect") is None:
-                return Function(name=self._slice(name).decode(errors="replace"), body=self.node(body), **_span(node))
-        if kind in _COMPOUNDS:
-            return self._compound(node, _COMPOUNDS[kind])
-        if kind == "negated_command":
-            return Compound(kind="negation", conditions=(self.block(node.children[1:]),), **_span(node))
-        return _opaque(node, kind, known=kind in _OPAQUE_KNOWN)
+    def _redirected(self, node: Node) -> Node:
+        redirects: list[Redirect] = []
+        while (redirect := self._redirect()) is not None:
+            redirects.append(redirect)
+        if not redirects:
+            return node
+        if isinstance(node, Compound):
+            return replace(node, redirects=tuple(redirects), end=self._end)
+        return Opaque(kind="redirect", known=isinstance(node, Opaque) and node.known, **self._span(node.start))
 
-    def _operands(self, node: Tree) -> tuple[Node, ...]:
-        operands: list[Node] = []
-        for child in node.children:
-            if child.type == "list":
-                operands.extend(self._operands(child))
-            elif child.is_named and child.type != "comment":
-                operands.append(self.node(child))
-        return tuple(operands)
+    def _closed_compound(self, opening: bytes) -> Node:
+        """A compound; one without an end is named by where it begins."""
+        start = self._at
+        try:
+            return self._compound(opening)
+        except NotUnderstoodError as error:
+            if error.at < len(self._text):
+                raise
+            raise NotUnderstoodError(start) from error
 
-    def _compound(self, node: Tree, kind: str) -> Node:
-        if kind == "group" and node.children[0].type == "((":
-            return _opaque(node, "arithmetic", known=True)
-        if kind == "if":
-            return self._if(node)
+    def _compound(self, opening: bytes) -> Node:
+        start = self._at
+        match opening:
+            case b"{":
+                return self._enclosed("group", b"{", b"}")
+            case b"(":
+                return self._enclosed("subshell", b"(", b")")
+            case b"((":
+                if (end := self._quoting.arithmetic(start, command=True)) is None:
+                    return self._enclosed("subshell", b"(", b")")
+                self._go(end)
+                return Opaque(kind="arithmetic", **self._span(start))
+            case b"[[":
+                self._test()
+                return Opaque(kind="test_command", **self._span(start))
+            case b"if":
+                return self._if()
+            case b"while" | b"until":
+                self._take(opening)
+                condition = self._block(frozenset({b"do"}))
+                body = self._body()
+                return Compound(kind="while", conditions=(condition,), bodies=(body,), **self._span(start))
+            case b"case":
+                return self._case()
+            case _:
+                return self._for()
+
+    def _enclosed(self, kind: str, opening: bytes, closing: bytes) -> Compound:
+        start = self._at
+        self._take(opening)
+        body = self._block(frozenset({closing}))
+        self._take(closing)
+        return Compound(kind=kind, bodies=(body,), **self._span(start))
+
+    def _if(self) -> Compound:
+        start = self._at
         conditions: list[Block] = []
         bodies: list[Block] = []
-        if kind in {"group", "subshell"}:
-            bodies.append(self.block(node.children[1:-1]))
-        elif kind == "case":
-            bodies += [self.block(_case_body(c)) for c in node.children if c.type == "case_item"]
+        clause = b"if"
+        while clause in {b"if", b"elif"}:
+            self._take(clause)
+            conditions.append(self._block(frozenset({b"then"})))
+            self._take(b"then")
+            bodies.append(self._block(frozenset({b"elif", b"else", b"fi"})))
+            clause = self._next()
+        if clause == b"else":
+            self._take(b"else")
+            bodies.append(self._block(frozenset({b"fi"})))
+        self._take(b"fi")
+        return Compound(kind="if", conditions=tuple(conditions), bodies=tuple(bodies), **self._span(start))
+
+    def _for(self) -> Compound:
+        start = self._at
+        self._take(self._next())
+        if self._next() == b"((":
+            end = self._quoting.arithmetic(self._at, command=True)
+            if end is None:
+                raise NotUnderstoodError(start)
+            self._go(end)
         else:
-            condition = node.children_by_field_name("condition")
-            if kind == "while":
-                conditions.append(self.block(condition))
-            body = node.child_by_field_name("body")
-            if body is not None:
-                bodies.append(self.block(body.children[1:-1]))
-        return Compound(kind=kind, conditions=tuple(conditions), bodies=tuple(bodies), **_span(node))
+            if not is_name(self._bare_word()):
+                raise NotUnderstoodError(start)
+            self._newlines()
+            if self._next() == b"in":
+                self._take(b"in")
+                while self._bare_word():
+                    pass
+        if self._next() == b";":
+            self._take(b";")
+        self._newlines()
+        bracket = self._next() == b"{"
+        body = self._enclosed("group", b"{", b"}").bodies[0] if bracket else self._body()
+        return Compound(kind="for", bodies=(body,), **self._span(start))
 
-    def _if(self, node: Tree) -> Node:
-        conditions: list[Block] = []
+    def _body(self) -> Block:
+        self._take(b"do")
+        body = self._block(frozenset({b"done"}))
+        self._take(b"done")
+        return body
+
+    def _case(self) -> Compound:
+        start = self._at
+        self._take(b"case")
+        if not self._bare_word():
+            raise NotUnderstoodError(start)
+        self._newlines()
+        self._take(b"in")
         bodies: list[Block] = []
-        clauses = [node, *(c for c in node.children if c.type in {"elif_clause", "else_clause"})]
-        for clause in clauses:
-            kept = [c for c in clause.children if c.type not in {"elif_clause", "else_clause"}]
-            then = next((n for n, c in enumerate(kept) if c.type == "then"), None)
-            if then is not None:
-                conditions.append(self.block(kept[1:then]))
-                bodies.append(self.block([c for c in kept[then + 1 :] if c.type != "fi"]))
-            else:
-                bodies.append(self.block(kept[1:]))
-        return Compound(kind="if", conditions=tuple(conditions), bodies=tuple(bodies), **_span(node))
+        while True:
+            self._newlines()
+            if self._next() == b"esac":
+                break
+            self._patterns()
+            bodies.append(self._block(_ITEM_ENDS))
+            if (ending := self._next()) != b"esac":
+                self._take(ending)
+        self._take(b"esac")
+        return Compound(kind="case", bodies=tuple(bodies), **self._span(start))
 
-    def _redirected(self, node: Tree) -> Node:
-        body = node.child_by_field_name("body")
-        redirects = node.children_by_field_name("redirect")
-        if body is None:
-            return _opaque(node, "redirect", known=False)
-        tails = [tail for redirect in redirects if (tail := below_heredoc(redirect)) is not None]
-        if tails and (len(tails) > 1 or body.type not in {"command", "list", "pipeline"} or holds_heredoc(tails[0][1])):
-            return _opaque(node, "heredoc", known=False)
-        inner = self.node(body)
-        if body.type in {"command", "list", "pipeline", "negated_command"} or isinstance(inner, Compound):
-            first = on_last(inner, lambda last: self._bind(last, redirects, node, tails=bool(tails)))
-            if first is not None:
-                return joined(first, tails[0][0], self.node(tails[0][1]), int(node.end_byte)) if tails else first
-        return _opaque(node, "redirect", known=isinstance(inner, Opaque) and inner.known)
+    def _patterns(self) -> None:
+        if self._operator() == b"(":
+            self._take(b"(")
+        while True:
+            if not self._bare_word():
+                raise NotUnderstoodError(self._at)
+            if self._operator() != b"|":
+                break
+            self._take(b"|")
+        self._take(b")")
 
-    def _bind(self, last: Command | Compound, redirects: list[Tree], outer: Tree, *, tails: bool) -> Node | None:
-        if isinstance(last, Command):
-            return self._with_redirects(last, redirects, outer)
-        found: list[Redirect] = []
-        if tails or any(self._redirect(redirect, found) for redirect in redirects):
-            return None
-        return replace(last, redirects=tuple(found), end=head_end(outer), whole_end=int(outer.end_byte))
+    # --- functions and coprocesses ---
 
-    def _command(self, node: Tree) -> Command:
-        words: list[Word] = []
-        found: list[Redirect] = []
-        assigns = False
-        own = self._own_children(node)
-        for child in own:
-            if child.type == "variable_assignment":
-                assigns = True
-            elif child.type in {"file_redirect", "herestring_redirect", "heredoc_redirect"}:
-                extra = self._redirect(child, found)
-                words += extra
-            elif child.is_named:
-                words.append(self._word(child))
-        if words and words[0].text.decode(errors="replace") in _RESERVED:
-            raise _NotUnderstoodError(node.start_point[0] + 1)
-        return Command(
-            words=tuple(words),
-            redirects=tuple(found),
-            assigns=assigns,
-            start=own[0].start_byte,
-            end=head_end(node),
-            line=own[0].start_point[0] + 1,
-        )
+    def _function_keyword(self) -> Node:
+        start = self._at
+        self._take(b"function")
+        name = self._bare_word()
+        return self._function(start, name)
 
-    def _own_children(self, node: Tree) -> list[Tree]:
-        """Without the assignments that stand on lines before: they are a statement of their own.
+    def _function(self, start: int, name: bytes) -> Node:
+        """``name``, which has been read, and ``()`` before the body; bash needs no ``()`` behind ``function``."""
+        if not name or re.search(rb"[\\'\"$`=*?\[]", name):
+            raise NotUnderstoodError(start)
+        if self._operator() == b"(":
+            self._take(b"(")
+            self._take(b")")
+        self._newlines()
+        body = self._command()
+        if isinstance(body, Compound) and body.redirects:  # they belong to each call
+            return Opaque(kind="function_definition", known=False, **self._span(start))
+        return Function(name=name.decode(errors="replace"), body=body, **self._span(start))
 
-        Raises:
-            _NotUnderstoodError: other words stand on lines before (a reserved word that is taken for an argument).
-        """
-        own = [child for child in node.children if child.type != "comment"]
-        first = 0
-        for index in range(1, len(own)):
-            between = self._text[own[index - 1].end_byte : own[index].start_byte]
-            if b"\n" in between.replace(b"\\\n", b""):
-                if any(child.type != "variable_assignment" for child in own[:index]):
-                    raise _NotUnderstoodError(own[index].start_point[0] + 1)
-                first = index
-        return own[first:]
-
-    def _with_redirects(self, command: Command, nodes: list[Tree], outer: Tree) -> Command:
-        words, found = list(command.words), list(command.redirects)
-        for node in nodes:
-            words += self._redirect(node, found)
-        return Command(
-            words=tuple(words),
-            redirects=tuple(found),
-            assigns=command.assigns,
-            heredoc=any(n.type == "heredoc_redirect" for n in nodes),
-            start=command.start,
-            end=next((head_of_heredoc(n) for n in nodes if below_heredoc(n) is not None), head_end(outer)),
-            line=command.line,
-            whole_end=int(outer.end_byte),
-        )
-
-    def _redirect(self, node: Tree, found: list[Redirect]) -> list[Word]:
-        """Add the redirection(s) of the node to ``found``; returns the words that stand behind the target."""
-        if node.type == "heredoc_redirect":
-            found.append(Redirect(operator="<<", descriptor=None, target=None))
-            extra: list[Word] = []
-            for child in node.children_by_field_name("redirect"):
-                extra += self._redirect(child, found)
-            return extra + [self._word(c) for c in node.children_by_field_name("argument")]
-        operator = next(c for c in node.children if not c.is_named)
-        descriptor = node.child_by_field_name("descriptor")
-        targets = [c for c in node.children if c.is_named and c.type != "file_descriptor"]
-        number = self._slice(descriptor) if descriptor is not None else b""
-        found.append(
-            Redirect(
-                operator=operator.type,
-                descriptor=int(number) if number.isdigit() else None,
-                target=self._word(targets[0]) if targets else None,
-            )
-        )
-        return [self._word(target) for target in targets[1:]]
-
-    def _word(self, node: Tree) -> Word:
-        text = self._slice(node)
-        return Word(start=node.start_byte, end=node.end_byte, text=text, literal=_literal(text))
-
-    def _slice(self, node: Tree) -> bytes:
-        return self._text[node.start_byte : node.end_byte]
-
-
-def _literal(text: bytes) -> str | None:
-    bare = text
-    if len(text) >= 2 and text[:1] == text[-1:] and text[:1] in (b"'", b'"'):
-        bare = text[1:-1]
-    return bare.decode() if _PLAIN.fullmatch(bare) and bare.isascii() else None
-
-
-def _case_body(item: Tree) -> list[Tree]:
-    opening = next((n for n, c in enumerate(item.children) if c.type == ")"), len(item.children))
-    return list(item.children[opening + 1 :])
-
-
-def _opaque(node: Tree, kind: str, *, known: bool) -> Opaque:
-    return Opaque(kind=kind, known=known, start=node.start_byte, end=head_end(node), line=node.start_point[0] + 1)
-
-
-class _SpanFields(TypedDict):
-    start: int
-    end: int
-    line: int
-    whole_end: int
-
-
-def _span(node: Tree, first: Node | None = None) -> _SpanFields:
-    """``first``: the part that it begins with, where that may begin later than the grammar says."""
-    return _SpanFields(
-        start=int(node.start_byte) if first is None else first.start,
-        end=head_end(node),
-        line=int(node.start_point[0]) + 1 if first is None else first.line,
-        whole_end=int(node.end_byte),
-    )
+    def _coprocess(self) -> Opaque:
+        start = self._at
+        self._take(b"coproc")
+        if self._next() not in _COMPOUNDS:
+            name = self._at
+            self._bare_word()
+            if self._next() not in _COMPOUNDS:
+                self._go(name)
+        self._command()
+        return Opaque(kind="coprocess", known=False, **self._span(start))

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 
 from nodeagent.evaluate import verbs
 from nodeagent.evaluate.functions import Functions, Understood, functions
-from nodeagent.evaluate.meaning import CopyCall, Meaning, names, negated
+from nodeagent.evaluate.meaning import CopyCall, Meaning, names
 from nodeagent.evaluate.outputs import Output
 from nodeagent.evaluate.redirects import is_bashism, overwrites
 from nodeagent.evaluate.sources import Sourced
@@ -201,8 +201,8 @@ class _Writer:
         self._node(node.operands[-1], context if safe else replace(context, used=True))
 
     def _pipeline(self, node: Pipeline, context: _Context) -> None:
-        outputs = () if negated(node) else self._texts.pipeline(node)
-        if context.used or self._meaning.reads(node) or negated(node) or self._repeats(node):
+        outputs = self._texts.pipeline(node)
+        if context.used or self._meaning.reads(node) or self._repeats(node):
             self._always(node, outputs)
         elif self._meaning.acts(node):
             self._gate(node, [])

@@ -12,7 +12,6 @@ from nodeagent.evaluate.syntax import (
     AndOr,
     Block,
     Command,
-    Compound,
     Function,
     Node,
     Opaque,
@@ -175,12 +174,6 @@ class Meaning:
                     continue
             return False
         return True
-
-
-def negated(node: Pipeline) -> bool:
-    """``! a | b``: ``set -e`` lets it fail, which it would not let a step's end."""
-    first = node.parts[0]
-    return isinstance(first, Compound) and first.kind == "negation"
 
 
 def names(node: Command) -> list[bytes] | None:

@@ -25,13 +25,11 @@ class Redirect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """``end`` is where the statement's own line part ends: before the body of a here-doc; ``whole_end`` is behind the
-    body, or 0 where there is none. Lines count from 1."""
+    """``end`` is where its own text ends: before the here-docs that begin on its last line. Lines count from 1."""
 
     start: int
     end: int
     line: int
-    whole_end: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +67,7 @@ class Block:
 class Compound(Span):
     """``{ }``, ``( )``, ``if``, ``while``, ``until``, ``for``, ``case``: conditions are tested, bodies are run.
 
-    ``!`` is a compound too (``negation``), whose only condition is what it negates.
+    ``!`` is a compound too (``negation``), whose only condition is what it negates, a command or a pipeline.
     """
 
     kind: str
@@ -99,21 +97,37 @@ Node = Command | Pipeline | AndOr | Compound | Function | Opaque
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HereDoc:
+    """``start`` is the place of its operator; its text, with the delimiter's line, is from ``begin`` to ``end``."""
+
+    start: int
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
     """``error_line`` is the first line that the grammar does not understand (then ``block`` is not to be used)."""
 
     text: bytes
     block: Block
     comments: tuple[tuple[int, int], ...] = field(default=())
+    heredocs: tuple[HereDoc, ...] = field(default=())
     error_line: int | None = None
 
     def slice(self, node: "Node") -> bytes:
-        """Its text, without its here-docs."""
+        """Its text, without the here-docs that lie behind it."""
         return self.text[node.start : node.end]
+
+    def documents(self, node: "Node") -> bytes:
+        """The texts of its here-docs that lie behind it."""
+        behind = (h for h in self.heredocs if node.start <= h.start < node.end <= h.begin)
+        return b"".join(self.text[h.begin : h.end] for h in behind)
 
     def whole(self, node: "Node") -> bytes:
         """Its text, with its here-docs."""
-        return self.text[node.start : max(node.end, node.whole_end)]
+        documents = self.documents(node)
+        return self.slice(node) + b"\n" + documents if documents else self.slice(node)
 
 
 def children(node: Node) -> Iterator[Block | Node]:

@@ -113,7 +113,7 @@ class Texts:
         match node:
             case Command():
                 prints = node.name in {"echo", "printf"}
-                body = self._script.text[node.end : node.whole_end] if node.heredoc else b""
+                body = self._script.documents(node)
                 read = name in body and (b"$(" in body or b"`" in body)
                 words = [w for w in node.words[1:] if id(w) not in own]
                 return read or any(name in w.text for w in words if not prints or substitutes(w)) or elsewhere

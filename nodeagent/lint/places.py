@@ -115,7 +115,7 @@ def _ends(text: bytes, node: Node) -> bool:
 
 
 def _text(text: bytes, node: Node) -> bytes:
-    return text[node.start : max(node.end, node.whole_end)]
+    return text[node.start : node.end]
 
 
 def _block_text(text: bytes, block: Block) -> bytes:

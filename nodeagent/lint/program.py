@@ -149,7 +149,7 @@ class Program:
         return {**self.sourced, **{name: text for name, (_, text) in self.functions.items()}}
 
     def slice(self, node: Node) -> bytes:
-        return self.text[node.start : max(node.end, node.whole_end)]
+        return self.script.whole(node)
 
     def guarded(self, place: Place, pattern: "re.Pattern[bytes]", seen: frozenset[str] = frozenset()) -> bool:
         """Is it reached only behind a condition that matches, here or wherever its function is called?"""

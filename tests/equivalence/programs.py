@@ -35,6 +35,8 @@ SOURCES = ("files/a", "files/b", "files/c", "files/none")
 WORDS = (
     "plain", "'two words'", '"$v"', "$v", '"$1"', "$#", '"$(cat files/a)"', "\\$", '"it\'s"', "''", "${v:-none}", "*a",
 )  # fmt: skip
+# ... a here-doc's operator on its line.
+BEHIND = ("", "", "; step 0 behind", " && step 0 behind", " || echo failed", " # it's \"a note")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +88,20 @@ def _lines(destinations: tuple[str, ...]) -> tuple[Text, Text]:
         _joined(st.sampled_from(["command ", "env ", "env A=1 ", "A=1 "]), step),
         _joined(test, " && { ", step, "; }"),
         _joined("(cd /srv && ", step, ")"),
-        _joined(st.sampled_from(["sed -i s/t/T/ ", "chmod 0600 ", "touch ", "grep -q first "]), to),
+        _joined(st.sampled_from(["sed -i s/t/T/ ", "sed -i s/$/x/ ", "chmod 0600 ", "touch ", "grep -q first "]), to),
         _joined("cp ", source, " ", to),
         _joined("sort ", source, " >", to),
+        _joined(printing, " | sort | tr a b >", to),
         st.just("mkdir -p /srv/d"),
         shell,
     )
-    here_doc = st.tuples(operator, to, st.sampled_from(["EOF", "'EOF'"]), words).map(
-        lambda p: f"cat {p[0]}{p[1]} <<{p[2]}\ntext {p[3]} @\nEOF"
+    document = st.tuples(operator, to, st.sampled_from(["EOF", "'EOF'"]), words, st.sampled_from(BEHIND)).map(
+        lambda p: f"cat {p[0]}{p[1]} <<{p[2]}{p[4]}\ntext {p[3]} @\nEOF"
     )
-    return line, st.one_of(line, line, line, here_doc)
+    two = st.tuples(operator, to, operator, to, words).map(
+        lambda p: f"cat {p[0]}{p[1]} <<A; cat <<'B' {p[2]}{p[3]}\none {p[4]} @\nA\ntwo $v @\nB"
+    )
+    return line, st.one_of(line, line, line, document, st.one_of(document, two))
 
 
 line, simple = _lines(STEPS)
@@ -128,6 +134,7 @@ def _control(inner: Text, function: str) -> Text:
         _joined("{ ", body, "\n}"),
         _joined("( ", body, "\n)"),
         _joined(f"{function}() {{\n", body, f"\n}}\n{function}"),
+        _joined(f"{function}() for i in 1 2; do\n", body, f"\ndone\n{function}"),
     )
 
 
@@ -140,6 +147,9 @@ lists = st.one_of(
     _joined(asked_line, " && ", step),
     _joined(asked_line, " || ", asked_line, " && ", step),
     _joined("! ", asked_line),
+    _joined("v=new k=1\n! ", asked_line),
+    _joined("v=old k=2\n{ ", line, "; }"),
+    _joined(step, " | sort | cat\n", line),
     _joined(asked_line, '\necho "was $?"'),
     _joined(step, " | cat"),
     _joined(step, " &\nwait"),

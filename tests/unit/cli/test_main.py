@@ -176,7 +176,7 @@ def test_status_loads_no_library_that_it_does_not_need() -> None:
                 "import sys; from nodeagent.cli import main\n"
                 "try: main.call(['status', '--help'])\n"
                 "except SystemExit: pass\n"
-                "print('LOADED', *{'pygit2', 'cryptography', 'tree_sitter', 'tenacity'} & sys.modules.keys())",
+                "print('LOADED', *{'pygit2', 'cryptography', 'tenacity'} & sys.modules.keys())",
             ],
         )
 

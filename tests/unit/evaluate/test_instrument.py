@@ -109,7 +109,6 @@ def test_a_statement_that_may_decide_something_stays_shell(text):
         "echo $_",
         "export -f x",
         "printf() { :; }\necho a >>b",
-        "cat <<A <<B\n1\nA\n2\nB\n",
     ],
 )
 def test_a_program_that_would_see_the_verbs_is_run_whole(text):
