@@ -22,7 +22,8 @@ _LONGEST = 255 - len(".") - len(".nodeagent-XXXXXXXX")  # bytes of a name that a
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 # What a file carries besides mode and owner, and keeps when its content is replaced.
-_LABELS = ("security.selinux", "system.posix_acl_access")
+_ACL = "system.posix_acl_access"
+_LABELS = ("security.selinux", _ACL)
 
 
 def temporary_name(name: str) -> str:
@@ -105,15 +106,17 @@ class AtomicFile:
         self._committed = True
 
     def carry_labels(self) -> None:
-        """Take over the SELinux label and the ACL of the regular file that will be replaced.
+        """Take over the SELinux label and the ACL of the regular file that will be replaced; or that it has no ACL.
 
         Raises:
-            OSError: it has them, and they cannot be given to the new one.
+            OSError: they cannot be given to the new one.
         """
         replaced = os.open(
             self._name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._directory
         )
         try:
+            with _absent():
+                os.removexattr(self.fd, _ACL)  # from the directory's default
             for label in _LABELS:
                 with _absent():
                     os.setxattr(self.fd, label, os.getxattr(replaced, label))
@@ -181,6 +184,8 @@ def place_node(directory: int, name: str, *, mode: int, device: int, uid: int, g
         os.umask(umask)
     with _removed_on_error(directory, temporary):
         _own(directory, temporary, uid=uid, gid=gid, mtime_ns=mtime_ns)
+        if stat.S_IMODE(os.lstat(temporary, dir_fd=directory).st_mode) != stat.S_IMODE(mode):
+            _chmod_node(directory, temporary, mode)  # a default ACL, or the new owner, took something away
         _rename(directory, temporary, name)
 
 
@@ -216,6 +221,17 @@ def _own(directory: int, temporary: str, *, uid: int, gid: int, mtime_ns: int | 
         os.chown(temporary, uid, gid, dir_fd=directory, follow_symlinks=False)
     if mtime_ns is not None:
         os.utime(temporary, ns=(mtime_ns, mtime_ns), dir_fd=directory, follow_symlinks=False)
+
+
+def _chmod_node(directory: int, temporary: str, mode: int) -> None:
+    """Without opening a device, and without following what somebody has put in its place."""
+    made = os.open(temporary, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        if stat.S_IFMT(os.fstat(made).st_mode) != stat.S_IFMT(mode):
+            raise OSError(errno.ESTALE, "Replaced by another file meanwhile", temporary)
+        os.chmod(f"/proc/self/fd/{made}", stat.S_IMODE(mode))
+    finally:
+        os.close(made)
 
 
 def _rename(directory: int, temporary: str, name: str) -> None:

@@ -7,6 +7,7 @@ import stat
 from dataclasses import dataclass, replace
 
 from nodeagent.apply.chmod import changed
+from nodeagent.apply.paths import Directory
 from nodeagent.apply.rsync import CopyOptions
 from nodeagent.model import Content
 
@@ -77,18 +78,15 @@ class Attributes:
     uid: int | None = None
     gid: int | None = None
 
-    def wanted(self, source: os.stat_result, digest: str, *, new_gid: int) -> Content:
-        """What is asked for, from the source alone: the same question next time.
-
-        ``new_gid`` is the group that a new file gets where it will stand.
-        """
+    def wanted(self, source: os.stat_result, digest: str, *, at: Directory) -> Content:
+        """What is asked for, from the source and the directory in which it will stand: the same question next time."""
         kind = stat.S_IFMT(source.st_mode)
         uid = (self.uid if self.uid is not None else source.st_uid) if self.options.owner else os.geteuid()
-        gid = (self.gid if self.gid is not None else source.st_gid) if self.options.group else new_gid
+        gid = (self.gid if self.gid is not None else source.st_gid) if self.options.group else at.new_gid
         return Content(
             kind=kind,
             digest=digest,
-            mode=self._mode(source, kind),
+            mode=self._mode(source, kind, at),
             uid=uid if self.declared.uid is None else self.declared.uid,
             gid=gid if self.declared.gid is None else self.declared.gid,
         )
@@ -123,10 +121,10 @@ class Attributes:
         """Whether the options say expressly what the mode of a directory is to be, also of one that exists."""
         return self.options.perms and any(not change.files for change in self.options.chmod)
 
-    def _mode(self, source: os.stat_result, kind: int) -> int:
+    def _mode(self, source: os.stat_result, kind: int, at: Directory) -> int:
         if kind == stat.S_IFLNK:
             return _LINK_MODE
         if kind == stat.S_IFREG and self.declared.mode is not None:
             return self.declared.mode
         mode = stat.S_IMODE(changed(source.st_mode, self.options.chmod, umask=self.umask))
-        return mode if self.options.perms else mode & 0o777 & ~self.umask
+        return mode if self.options.perms else mode & at.new_bits(self.umask)

@@ -16,6 +16,8 @@ import stat
 from dataclasses import dataclass
 from typing import Self
 
+from nodeagent.apply import acl
+
 MAX_LINKS = 40  # as the kernel (MAXSYMLINKS)
 
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -100,6 +102,10 @@ class Directory:
     def new_gid(self) -> int:
         """The group that a new file gets here."""
         return self.gid if self.mode & stat.S_ISGID else os.getegid()
+
+    def new_bits(self, umask: int) -> int:
+        """The permission bits that something new can get here."""
+        return acl.new_bits(self.fd, umask)
 
     def enter(self, name: str) -> "Directory":
         """Open a subdirectory, never through a link.

@@ -195,9 +195,8 @@ class Placer:
         Raises:
             LeftAbsentError: it is not to be there.
         """
-        wanted = Content(
-            kind=stat.S_IFDIR, digest="", mode=0o777 & ~self.attributes.umask, uid=os.geteuid(), gid=at.new_gid
-        )
+        mode, uid = at.new_bits(self.attributes.umask), os.geteuid()
+        wanted = Content(kind=stat.S_IFDIR, digest="", mode=mode, uid=uid, gid=at.new_gid)
         self._check_absent(at.child(name), at.lstat(name), wanted)
         self.destinations.staging(at.path)
         with label.from_policy(at.child(name), stat.S_IFDIR):
@@ -287,7 +286,7 @@ class Placer:
         return Staged(path=path, directory=at.fd, file=file, size=incoming.stat.st_size, put=put)
 
     def _wanted(self, at: Directory, source: os.stat_result, digest: str) -> Content:
-        return self.attributes.wanted(source, digest, new_gid=at.new_gid)
+        return self.attributes.wanted(source, digest, at=at)
 
     def _mtime(self, source: os.stat_result) -> int | None:
         return source.st_mtime_ns if self.options.times else None

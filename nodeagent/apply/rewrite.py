@@ -106,7 +106,8 @@ def leave_absent(path: str, destinations: Destinations) -> Change:
 
 def as_created(place: Place, data: bytes, umask: int) -> Content:
     """What a redirection of this text makes where nothing is."""
-    return of_text(data, umask, place.directory.new_gid)
+    missing = 0o777 & ~place.directory.new_bits(umask)
+    return of_text(data, missing, place.directory.new_gid)
 
 
 def of_text(data: bytes, umask: int, gid: int) -> Content:

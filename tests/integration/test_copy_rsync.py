@@ -8,6 +8,7 @@ import importlib.util
 import os
 import shutil
 import stat
+import struct
 import subprocess  # noqa: TID251 - rsync is what COPY is compared with
 import sys
 import tempfile
@@ -90,6 +91,34 @@ nodes = st.recursive(leaves, folders, max_leaves=6)
 trees = folders(nodes)
 
 
+def acl(**permissions: int) -> bytes:
+    """As an extended attribute; ``daemon`` is the user with the number 1."""
+    tags = {"user": 0x01, "daemon": 0x02, "group": 0x04, "mask": 0x10, "other": 0x20}
+    ids = {"daemon": 1}
+    entries = [struct.pack("<HHI", tags[name], bits, ids.get(name, 0xFFFFFFFF)) for name, bits in permissions.items()]
+    return struct.pack("<I", 2) + b"".join(entries)
+
+
+DEFAULT_ACLS = [
+    acl(user=7, group=5, other=0),
+    acl(user=7, daemon=7, group=5, mask=7, other=0),
+    acl(user=6, daemon=7, group=7, mask=4, other=4),
+]
+
+
+def acls(path: str) -> tuple[bytes, ...]:
+    """The ACL of a path, and the one that it gives to what is made in it; empty: none."""
+    names = [f"system.posix_acl_{which}" for which in ("access", "default")]
+    known = [] if os.path.islink(path) else os.listxattr(path)
+    return tuple(os.getxattr(path, name) if name in known else b"" for name in names)
+
+
+def set_default(top: str, default: bytes) -> None:
+    """Give a directory and all below it a default ACL; what stands there gets no other ACL by it."""
+    for directory, _, _ in os.walk(top):
+        os.setxattr(directory, "system.posix_acl_default", default)
+
+
 @st.composite
 def variants(draw, node):
     """What an earlier run may have made of the same tree: some of it the same, some changed, some missing."""
@@ -118,6 +147,7 @@ def cases(draw):
         flags=draw(flag_lists),
         same_time=draw(st.booleans()),
         umask=draw(st.sampled_from([0o022, 0o077, 0o002])),
+        default_acl=draw(st.sampled_from([b"", b"", b"", *DEFAULT_ACLS])),
     )
 
 
@@ -142,7 +172,7 @@ def build(path: str, node, when: int) -> None:
 
 
 def snapshot(top: str) -> dict[str, tuple]:
-    """Everything below, by path: kind, mode, uid, gid, content or target, and the times."""
+    """Everything below, by path: kind, mode, uid, gid, content or target, time, and ACLs."""
     found: dict[str, tuple] = {}
     pending = [top]
     while pending:
@@ -163,6 +193,7 @@ def snapshot(top: str) -> dict[str, tuple]:
             there.st_gid,
             data,
             int(there.st_mtime),
+            acls(path),
         )
     return found
 
@@ -172,7 +203,7 @@ def snapshot(top: str) -> dict[str, tuple]:
 
 @dataclass(frozen=True)
 class Found:
-    """One path as both left it: kind, mode, uid, gid, content or target, time; ``was``: before both."""
+    """One path as both left it, see :func:`snapshot`; ``was``: before both."""
 
     was: tuple | None
     ours: tuple
@@ -206,7 +237,7 @@ def _inherited_group(it: Found) -> bool:
 
 
 def _missed_change(it: Found) -> bool:
-    missed = it.was is not None and it.was[0] == stat.S_IFREG and it.theirs[4:] == it.was[4:] != it.ours[4:]
+    missed = it.was is not None and it.was[0] == stat.S_IFREG and it.theirs[4:6] == it.was[4:6] != it.ours[4:6]
     return missed and len(it.ours[4]) == len(it.was[4]) and it.ours[:2] == it.theirs[:2]
 
 
@@ -224,12 +255,23 @@ def same_times(path: str, before: dict, ours: tuple, theirs: tuple) -> bool:
     return path in before or not given or ours[5] == theirs[5]
 
 
+def keeps_acl(it: Found) -> bool:
+    """Whether a file that was replaced has the ACL, or none, that it had; rsync gives it the directory's default.
+
+    A fifo gets that: it is made anew where rsync changes its owner.
+    """
+    if it.was is None or it.was[0] != it.ours[0]:
+        return False
+    return it.ours[0] == stat.S_IFIFO or bool(it.was[6][0]) == bool(it.ours[6][0])
+
+
 def compare(before: dict, found: dict, expected: dict, options: CopyOptions) -> None:
     assert found.keys() == expected.keys(), found.keys() ^ expected.keys()
     for path, entry in found.items():
         it = Found(was=before.get(path), ours=entry, theirs=expected[path], options=options)
         assert entry[:5] == expected[path][:5] or any(holds(it) for holds in PERMITTED.values()), (path, it)
         assert same_times(path, before, entry, expected[path]), path
+        assert entry[6] == expected[path][6] or keeps_acl(it), (path, it)
 
 
 FLAGS = [
@@ -351,6 +393,7 @@ class Case:
     flags: list[str]
     umask: int
     same_time: bool  # the destination's files have the time of the source's
+    default_acl: bytes = b""  # of the destination
 
 
 def prepare(top: Path, case: Case) -> str:
@@ -360,6 +403,8 @@ def prepare(top: Path, case: Case) -> str:
     build(f"{root}/s", case.source, 1_000_000_000)
     build(f"{root}/two", case.second, 1_000_000_001)
     build(f"{root}/d", case.existing, 1_000_000_000 if case.same_time else 1_000_000_777)
+    if case.default_acl:
+        set_default(f"{root}/d", case.default_acl)
     os.symlink("s", f"{root}/sl")
     os.symlink("d", f"{root}/dl")
     os.symlink("nothing", f"{root}/dangling")
