@@ -17,6 +17,11 @@ from nodeagent.lint.values import ROOT, expand
 _SHELL_LINE = re.compile(rb"#!\s*\S*?(?:/env\s+(?:-S\s*)?)?(?:\S*/)?(?:busybox\s+)?(sh|bash|dash|ash)(?=\s|$)([^\n]*)")
 _ASSIGNMENT = re.compile(rb"(?:(?:export|readonly|local|declare|typeset)\s+(?:-\w+\s+)*)?([A-Za-z_]\w*)=(.*)", re.S)
 _WRAPPERS = frozenset({"sudo", "command", "exec", "nohup", "env", "nice", "ionice", "eatmydata"})
+# "$@" where a command begins, be it behind what runs one.
+_RUNS = re.compile(
+    rb"(?:^|[\n;&|({!]|\b(?:then|do|else|if|while|until|exec|time|command|env|nohup|nice|sudo|timeout[ \t]+\S+)[ \t])"
+    rb'[ \t]*"\$(?:@|\{@\})"'
+)
 _DELETES = re.compile(rb"/d(?=[;'\"\s}]|$)")
 
 
@@ -141,7 +146,7 @@ class Program:
     @cached_property
     def runners(self) -> frozenset[str]:
         """The functions that run what they are given."""
-        return frozenset(name for name, text in self.bodies.items() if b'"$@"' in text or b'"${@}"' in text)
+        return frozenset(name for name, text in self.bodies.items() if _RUNS.search(text))
 
     @cached_property
     def bodies(self) -> dict[str, bytes]:

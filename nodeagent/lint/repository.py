@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from nodeagent.apply import rsync
-from nodeagent.evaluate.functions import rsync_flags
+from nodeagent.evaluate import rsync_words
 from nodeagent.evaluate.instrument import instrument
 from nodeagent.evaluate.sources import sourced
 from nodeagent.evaluate.statements import Instrumented
@@ -22,6 +22,7 @@ SCRIPTS = "postscripts"
 _SHELLS = frozenset({"sh", "bash", "dash", "ash"})
 _SOURCING = frozenset({".", "source"})
 _COPYING = re.compile(rb"\b(?:rsync|cp)\b")
+_COPIES_ALL = re.compile(rb'\b(?:rsync|cp)\b[^\n;|&]*"\$(?:@|\{@\})"')
 _PARAMETER = re.compile(rb"\$\{?([12])\b")
 
 
@@ -171,20 +172,25 @@ class Repository:
 
     def _copy(self, program: Program, call: Call) -> Iterator[Copy]:
         if call.name in program.bodies:
-            if not copies_arguments(program, call.name) or len(call.words) != 3:
-                return
             body = program.bodies[call.name]
+            if not copies_arguments(program, call.name) or (len(call.words) != 3 and not _COPIES_ALL.search(body)):
+                return
             operands: tuple[Word, ...] = call.words[1:]
             sets_mode = b"--chmod" in body or b'cp -p "$2"' in body  # a MERGE keeps its destination's mode
-        elif call.name in {"rsync", "cp"}:
-            operands, sets_mode = call.operands, call.has("", "--chmod")
-            if call.has("t", "--target-directory") or (call.name == "rsync" and rsync_flags(call.command) is None):
+        elif call.name == "rsync":
+            parts = rsync_words.split(call.command)
+            if parts is None:
+                return
+            operands, sets_mode = parts[1], call.has("", "--chmod")
+        elif call.name == "cp":
+            operands, sets_mode = call.operands, False
+            if call.has("t", "--target-directory"):
                 return
         else:
             return
         if len(operands) < 2:
             return
-        for source in operands[:-1]:
+        for source in (word for word in operands[:-1] if word.literal != "-"):
             value = program.value(source)
             yield Copy(
                 call=call,
@@ -267,4 +273,5 @@ def _changed(program: Program, call: Call, here: str | None) -> str | None:
 def copies_arguments(program: Program, name: str) -> bool:
     """Is it a function that copies its first argument to its second one, in whatever way?"""
     text = program.bodies[name]
-    return bool(_COPYING.search(text)) and {m.group(1) for m in _PARAMETER.finditer(text)} == {b"1", b"2"}
+    named = {m.group(1) for m in _PARAMETER.finditer(text)}
+    return bool(_COPYING.search(text)) and (named == {b"1", b"2"} or (not named and bool(_COPIES_ALL.search(text))))

@@ -45,7 +45,10 @@ def _left(program: Program, place: Place) -> tuple[str, str]:
     found = _LEAVES.search(program.slice(place.node)) if isinstance(place.node, Compound) else None
     if found and leaves(program.script, place.node):
         word = found.group().decode()
-        return f"what is left in its middle by '{word}'", f"write it without {word}: if CONDITION; then ...; fi"
+        return (
+            f"in a statement that '{word}' leaves in its middle",
+            f"write it without {word}: if CONDITION; then ...; fi",
+        )
     return "in a way of its own", "print the text by cat, echo, printf, or { ...; } around these, with >>FILE behind it"
 
 
