@@ -565,15 +565,14 @@ class Entry:
 class Destinations(Protocol):
     """The ledger as the native verbs see it, for the evaluation under way. Paths are absolute and resolved."""
 
-    def settled(self, path: str, wanted: Content, there: os.stat_result | None = None) -> bool:
+    def untouched(self, path: str, there: os.stat_result, *, read: bytes, mode: int, uid: int, gid: int) -> bool:
+        """The first verb of the destination's chain read the file with this fingerprint the last time and wanted this
+        mode and owner, and the destination's lstat is what the last evaluation left: there is nothing to do, nor to be
+        read, and it is remembered that the verb has seen to it."""
+
+    def settled(self, path: str, wanted: Content) -> bool:
         """The verb at this place of the destination's chain wanted the same last time, and the destination still is
-        (by its stat, else by its digest) as the last evaluation left it: there is nothing to do.
-
-        ``there`` is the destination's lstat, where that is known already."""
-
-    def digest_read(self, path: str, fingerprint: bytes) -> str:
-        """The digest of a source file, if the verb at this place of the destination's chain read the one with this
-        fingerprint the last time; else empty: it has to be read."""
+        (by its stat, else by its digest) as the last evaluation left it: there is nothing to do."""
 
     def left(self, path: str, wanted: Content) -> Content | None:
         """How the last evaluation left the destination, if the verb wanted the same then as now, else None."""
@@ -595,20 +594,10 @@ class Destinations(Protocol):
     def only_appended(self, path: str) -> bool:
         """All verbs on the destination were APPENDs or MERGEs: the rest of it is somebody else's."""
 
-    def placed(
-        self,
-        path: str,
-        phase: Phase,
-        wanted: Content,
-        change: Change,
-        *,
-        read: bytes = b"",
-        there: os.stat_result | None = None,
-    ) -> None:
+    def placed(self, path: str, phase: Phase, wanted: Content, change: Change, *, read: bytes = b"") -> None:
         """The verb has seen to the destination: remember it, its place in the chain, and what it wanted.
 
-        ``read`` is the fingerprint of the file that it read, if that can be known again by it; ``there`` is the
-        destination's lstat, where that is known already."""
+        ``read`` is the fingerprint of the file that it read, if that can be known again by it."""
 
     def staging(self, directory: str) -> None:
         """Something is about to be made in the directory under a temporary name; :meth:`keep` says so, too."""

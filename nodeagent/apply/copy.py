@@ -17,6 +17,7 @@ from nodeagent.apply.place import LeftAbsentError, Placer
 from nodeagent.apply.rsync import CopyOptions
 from nodeagent.apply.target import Target, UnusableDestinationError
 from nodeagent.apply.tree import Source, Wanted
+from nodeagent.apply.untouched import Untouched
 from nodeagent.apply.way import Way
 from nodeagent.model import Change, Destinations, FileChange
 
@@ -76,7 +77,8 @@ def copy(
     attributes = Attributes(options=options, umask=umask, declared=said, uid=uid, gid=gid)
     way = Way(options=options, destinations=destinations, report=report)
     placer = Placer(options=options, attributes=attributes, destinations=destinations, report=report, way=way)
-    levels = Levels(options=options, placer=placer, report=report, delete=options.delete)
+    untouched = Untouched(attributes=attributes, destinations=destinations, report=report)
+    levels = Levels(options=options, placer=placer, untouched=untouched, report=report, delete=options.delete)
     return _Copy(cwd=cwd, levels=levels).run(sources, destination, made_first)
 
 

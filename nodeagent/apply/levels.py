@@ -12,6 +12,7 @@ from nodeagent.apply.paths import Directory
 from nodeagent.apply.place import LeftAbsentError, Placer
 from nodeagent.apply.rsync import CopyOptions
 from nodeagent.apply.tree import Source, Wanted
+from nodeagent.apply.untouched import Untouched
 from nodeagent.model import Change, FileChange
 
 PARTIAL = 23  # rsync's exit status: partial transfer due to error
@@ -31,6 +32,7 @@ class Levels:
 
     options: CopyOptions
     placer: Placer
+    untouched: Untouched
     report: Callable[[FileChange], None]
     delete: bool
     status: int = 0
@@ -52,6 +54,8 @@ class Levels:
 
     def entry(self, at: Directory, name: str, sources: Sequence[Source], *, depth: int, shown: str) -> None:
         """Place what is to stand under one name; ``shown`` is how the rules see it."""
+        if self.untouched(at, name, sources):
+            return
         directories = [source for source in sources if source.is_directory]
         if directories:
             self.directory(at, name, directories, directories[0].stat, depth=depth, shown=shown)

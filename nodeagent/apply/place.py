@@ -15,7 +15,6 @@ from nodeagent.apply import atomic, label
 from nodeagent.apply.as_left import put_back
 from nodeagent.apply.attributes import Attributes
 from nodeagent.apply.batch import Staged
-from nodeagent.apply.fingerprint import fingerprint
 from nodeagent.apply.incoming import Incoming
 from nodeagent.apply.paths import Directory, Place
 from nodeagent.apply.rsync import CopyOptions
@@ -56,8 +55,6 @@ class Placer:
         """
         path = at.child(name)
         there = at.lstat(name)
-        if there is not None and self._is_untouched(at, path, source.stat, there):
-            return None
         with Incoming(source.name, dir_fd=source.dir_fd) as incoming:
             if self.destinations.left_absent(path):
                 self._leave_absent(at, name, there, self._wanted(at, incoming.stat, incoming.digest))
@@ -70,18 +67,6 @@ class Placer:
                 return brought
             self._done(path, wanted, brought, read=incoming.fingerprint)
         return None
-
-    def _is_untouched(self, at: Directory, path: str, source: os.stat_result, there: os.stat_result) -> bool:
-        """Whether nobody has touched source or destination since the last evaluation: then neither is read."""
-        read = fingerprint(source)
-        digest = self.destinations.digest_read(path, read)
-        if not digest:
-            return False
-        wanted = self._wanted(at, source, digest)
-        if not self.destinations.settled(path, wanted, there):
-            return False
-        self._done(path, wanted, Change.UNCHANGED, read=read, there=there)
-        return True
 
     def link(self, at: Directory, name: str, source: Source, *, shown: str) -> None:
         """Place a symbolic link."""
@@ -291,10 +276,8 @@ class Placer:
     def _mtime(self, source: os.stat_result) -> int | None:
         return source.st_mtime_ns if self.options.times else None
 
-    def _done(
-        self, path: str, wanted: Content, change: Change, *, read: bytes = b"", there: os.stat_result | None = None
-    ) -> None:
-        self.destinations.placed(path, Phase.COPY, wanted, change, read=read, there=there)
+    def _done(self, path: str, wanted: Content, change: Change, *, read: bytes = b"") -> None:
+        self.destinations.placed(path, Phase.COPY, wanted, change, read=read)
         self.report(FileChange(path=path, change=change))
 
 

@@ -85,6 +85,6 @@ class Wanted:
 
         def key(entry: tuple[str, list[Source]]) -> tuple[bool, bytes]:
             name, sources = entry
-            return any(source.is_directory for source in sources), os.fsencode(name)
+            return any(source.is_directory for source in sources), name.encode(errors="surrogateescape")
 
         return sorted(self.entries.items(), key=key)

@@ -4,12 +4,13 @@ All of them are read at once: an evaluation asks for nearly each, and twenty tho
 """
 
 import os
+import stat
 from typing import Any
 
 from nodeagent.ledger.chain import Past
 from nodeagent.ledger.database import Connection
 from nodeagent.ledger.destinations import LEFT, Row, digest, lstat, row_of
-from nodeagent.model import Content
+from nodeagent.model import Content, Stat
 
 REMOVED = "removed"  # in the place of a digest
 
@@ -18,28 +19,43 @@ class Pasts:
     """Asked for a path before the evaluation changes it."""
 
     def __init__(self, connection: Connection, source: int) -> None:
-        self._pasts: dict[bytes, Past | None] = {}
-        self._rows: dict[bytes, list[Any]] = {
-            path: values
-            for path, *values in connection.execute(
+        self._pasts: dict[str, Past | None] = {}
+        self._rows: dict[str, tuple[Any, ...]] = {
+            os.fsdecode(row[0]): row[1:]
+            for row in connection.execute(
                 f"SELECT path, native_digest, left_digest, {LEFT} FROM destination WHERE source = ?", (source,)
             )
         }
-        self._links: dict[bytes, list[list[Any]]] = {}
-        for path, *link in connection.execute(
+        self._links: dict[str, list[tuple[Any, ...]]] = {}
+        for row in connection.execute(
             "SELECT path, kind, digest, mode, uid, gid, read FROM link ORDER BY path, position"
         ):
-            self._links.setdefault(path, []).append(link)
+            self._links.setdefault(os.fsdecode(row[0]), []).append(row[1:])
 
     def find(self, path: str) -> Past | None:
         """None for one that the source has not placed."""
-        key = os.fsencode(path)
-        if key not in self._pasts:
-            self._pasts[key] = self._past(path, key)
-        return self._pasts[key]
+        if path not in self._pasts:
+            self._pasts[path] = self._past(path)
+        return self._pasts[path]
 
-    def _past(self, path: str, key: bytes) -> Past | None:
-        found, links = self._rows.get(key), self._links.get(key)
+    def is_as_left(self, path: str, now: Stat | None) -> bool:
+        """By its lstat, and if it was more than one verb that has placed it, no."""
+        return len(self._links[path]) == 1 and self._rows[path][2:] == now
+
+    def is_untouched(self, path: str, now: Stat, asked: tuple[int, int, int, bytes]) -> bool:
+        """Whether no step has edited it, its lstat is as it was left, and the first verb asked for the same.
+
+        ``asked`` are mode, owner, and the fingerprint of the regular file that is read.
+        """
+        found, links = self._rows.get(path), self._links.get(path)
+        if found is None or not links:
+            return False
+        native, left, *look = found
+        kind, _, *wanted = links[0]
+        return native == left and tuple(look) == now and kind == stat.S_IFREG and tuple(wanted) == asked
+
+    def _past(self, path: str) -> Past | None:
+        found, links = self._rows.get(path), self._links.get(path)
         if found is None or not links:
             return None
         chain = [Content(kind=k, digest=d, mode=m, uid=u, gid=g) for k, d, m, u, g, _ in links]

@@ -49,9 +49,11 @@ class View:
         self._scope = scope
         self._kept = kept
         self._placed: dict[str, Placed] = {}
+        self._untouched: dict[str, Statement] = {}  # what else was placed: by one verb, which found it as it was left
         self._unwritten: dict[str, None] = {}
         self._staging: set[str] = set()
-        self._past = Pasts(connection, source).find
+        self._pasts = Pasts(connection, source)
+        self._past = self._pasts.find
         self._undone = undone(connection)
         self._revision = statements.revision_of(connection, evaluation)
         self._spared = spared
@@ -64,11 +66,21 @@ class View:
 
     # --- asked by the verbs ---
 
-    def settled(self, path: str, wanted: Content, there: os.stat_result | None = None) -> bool:
+    def untouched(self, path: str, there: os.stat_result, *, read: bytes, mode: int, uid: int, gid: int) -> bool:
+        assert self.statement is not None
+        known = self._placed, self._untouched, self._undone, self._spared, self._editors.paths
+        if any(path in paths for paths in known):
+            return False
+        if not self._pasts.is_untouched(path, Stat.of(there), (mode, uid, gid, read)):
+            return False
+        self._untouched[path] = self.statement
+        self._editors.placed(path, written=False, edited=False)
+        return True
+
+    def settled(self, path: str, wanted: Content) -> bool:
         if path in self._undone or path in self._spared:
             return True
-        now = lstat(path) if there is None else Stat.of(there)
-        placed = self._placed.get(path)
+        now, placed = lstat(path), self._placed_at(path)
         if placed is not None:
             placed.edited |= not placed.is_as_placed(now)
         past = self._past(path)
@@ -79,11 +91,6 @@ class View:
         if self._begins_anew(path) and past.is_edited():
             return False  # a later step edits it: it is to start from the verb's own text
         return past.row.still_there(path, now)
-
-    def digest_read(self, path: str, fingerprint: bytes) -> str:
-        past, position = self._past(path), self._position(path)
-        known = past is not None and position < len(past.chain) and fingerprint
-        return past.chain[position].digest if past and known and past.reads[position] == fingerprint else ""
 
     def left(self, path: str, wanted: Content) -> Content | None:
         past = self._past(path)
@@ -125,16 +132,7 @@ class View:
         texts = {hashlib.sha256(text).hexdigest() for text in (b"", *(block.text for block in self.blocks(path)))}
         return past is None or all(w.digest in texts or w.digest.startswith(MERGED) for w in past.chain)
 
-    def placed(
-        self,
-        path: str,
-        phase: Phase,
-        wanted: Content,
-        change: Change,
-        *,
-        read: bytes = b"",
-        there: os.stat_result | None = None,
-    ) -> None:
+    def placed(self, path: str, phase: Phase, wanted: Content, change: Change, *, read: bytes = b"") -> None:
         assert self.statement is not None
         if path in self._undone:
             return
@@ -148,7 +146,7 @@ class View:
             rows.touch(self._connection, [(path, self.statement)], evaluation=self._evaluation)
             self._stood.add(path)
             return
-        placed = self._placed.get(path)
+        placed = self._placed_at(path)
         if placed is None:
             placed = self._placed[path] = Placed(self.statement, phase)
         placed.statement, placed.phase = self.statement, phase
@@ -159,7 +157,7 @@ class View:
         if change in (Change.CREATED, Change.UPDATED):
             placed.as_left = self.edited(path) and not placed.diverged
             placed.changed = True
-        placed.stat = lstat(path) if there is None else Stat.of(there)
+        placed.stat = lstat(path)
         if placed.changed and phase in ADDING and placed.stat is not None:
             placed.digest = digest(path, placed.stat.mode)
         past = self._past(path)
@@ -176,7 +174,7 @@ class View:
         found = lstat(path)
         if found is not None or self._past(path) is not None:  # what is quite new is noted when it is written down
             changes.note(self._connection, path)
-        if found is None or path in self._placed:
+        if found is None or self._placed_at(path) is not None:
             return
         key = os.fsencode(path)
         known = self._connection.execute(
@@ -230,7 +228,9 @@ class View:
 
     def finish(self) -> None:
         """Record every destination as the evaluation leaves it."""
-        same, left, chains = [], [], []
+        for path in [path for path in self._untouched if not self._pasts.is_as_left(path, lstat(path))]:
+            self._placed_at(path)  # a later step has changed it, or another verb is not there any more
+        same, left, chains = [*self._untouched.items()], [], []
         for path, placed in self._placed.items():
             now, past = lstat(path) or ABSENT, self._past(path)
             if past is not None and placed.repeats(past):
@@ -275,19 +275,23 @@ class View:
     def _begins_anew(self, path: str) -> bool:
         return self.anew or self._rulings.begins_anew(path, full=self._scope is Scope.FULL)
 
+    def _placed_at(self, path: str) -> Placed | None:
+        """What this evaluation did to a destination so far."""
+        by = self._untouched.pop(path, None)
+        past = self._past(path) if by is not None else None
+        if by is not None and past is not None:
+            placed = Placed(by, Phase.COPY, chain=[past.chain[0]], reads=[past.reads[0]], stat=past.row.left)
+            self._placed[path] = placed
+        return self._placed.get(path)
+
     def _is_rewritten(self, path: str) -> bool:
         """Whether a verb of this evaluation has written something else than what the last one left."""
-        placed = self._placed.get(path)
+        placed = self._placed_at(path)
         return placed is not None and placed.changed and not placed.as_left
 
-    def _position(self, path: str) -> int:
-        """Of the verb under way in the destination's chain."""
-        placed = self._placed.get(path)
-        return len(placed.chain) if placed is not None else 0
-
     def _same_link(self, path: str, wanted: Content) -> bool:
-        past, placed = self._past(path), self._placed.get(path)
+        past, placed = self._past(path), self._placed_at(path)
         if past is None or (placed is not None and placed.diverged):
             return False
-        position = self._position(path)
+        position = len(placed.chain) if placed is not None else 0
         return position < len(past.chain) and past.chain[position] == wanted

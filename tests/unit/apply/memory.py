@@ -62,14 +62,14 @@ class Memory:
     copies: dict[str, Path] = field(default_factory=dict)
     announced: set[str] = field(default_factory=set)
 
-    def settled(self, path: str, wanted: Content, there: os.stat_result | None = None) -> bool:
+    def settled(self, path: str, wanted: Content) -> bool:
         left = self._last(path, wanted)
         if left is None or left.content is None:
             return False
         return stat_of(path) == left.stat or content_of(path) == left.content
 
-    def digest_read(self, path: str, fingerprint: bytes) -> str:
-        return ""
+    def untouched(self, path: str, there: os.stat_result, *, read: bytes, mode: int, uid: int, gid: int) -> bool:
+        return False
 
     def left(self, path: str, wanted: Content) -> Content | None:
         left = self._last(path, wanted)
@@ -96,16 +96,7 @@ class Memory:
         texts = {hashlib.sha256(block.text).hexdigest() for block in self.blocks(path)}
         return left is None or all(wanted.digest in texts for wanted in left.chain)
 
-    def placed(
-        self,
-        path: str,
-        phase: Phase,
-        wanted: Content,
-        change: Change,
-        *,
-        read: bytes = b"",
-        there: os.stat_result | None = None,
-    ) -> None:
+    def placed(self, path: str, phase: Phase, wanted: Content, change: Change, *, read: bytes = b"") -> None:
         assert os.path.isabs(path)
         assert os.path.realpath(os.path.dirname(path)) == os.path.dirname(path)
         assert change not in _CHANGES or os.path.dirname(path) in self.announced

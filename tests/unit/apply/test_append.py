@@ -232,7 +232,7 @@ def test_a_text_that_a_later_step_edits_is_not_added_again_in_a_full_evaluation(
     """There the ledger calls it unsettled, so that COPY and WRITE begin anew."""
 
     class Full(type(destinations)):
-        def settled(self, path, wanted, there=None):
+        def settled(self, path, wanted):
             return False
 
     program.destinations = Full()
