@@ -172,6 +172,7 @@ def _run(argv, directory, text):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("argv", [argv for argv in SHELLS if shutil.which(argv[0])], ids=lambda argv: argv[-1])
 def test_a_shell_reads_a_program_as_the_grammar_does(argv, tmp_path, capsys):
     counts: Counter[str] = Counter()
