@@ -229,6 +229,8 @@ class _Writer:
         if node.name in self._known.runs:
             self._run(node, outputs, asked=used)
         elif used:
+            if self._meaning.sources(node) and not self._dots.get((self._file, node.start)):
+                self._edits.around(node, verbs.dot(node, as_it_is=True))
             self._always(node, outputs)
         elif self._meaning.sources(node):
             self._dot(node)

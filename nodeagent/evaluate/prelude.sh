@@ -91,6 +91,11 @@ __na_dot() { # COMMAND FILE...: COMMAND is about to source FILE; bash alone know
   if command -v "$1" >/dev/null; then __na_call dot "${2-}" "$PATH"; fi
   return "$__na_s"
 }
+__na_see() { # as __na_dot, where the file is read as it is
+  __na_s=$?
+  if command -v "$1" >/dev/null; then __na_call see "${2-}" "$PATH"; fi
+  return "$__na_s"
+}
 __na_in() { # the first thing in a file of the repository
   __na_s=$?
   __na_call in

@@ -2,7 +2,8 @@
 
 The program's own file holds the instrumented text until the verbs say ``hello``. A file of the repository holds it from
 the request ``dot`` before a ``.`` to the first line of that text, which says ``in``; so its path, its name and its line
-numbers are its own. Whatever else the shell asks for also brings the file's own text back.
+numbers are its own. Whatever else the shell asks for also brings the file's own text back. Where the status of a ``.``
+is used and the text does not tell its file, the request is ``see``: the file is looked at, and read as it is.
 """
 
 import contextlib
@@ -98,8 +99,8 @@ class Sourcing:
         match words:
             case ["hello"]:
                 return True
-            case ["dot", file, path]:
-                self._dot(file, path, stand)
+            case ["dot" | "see" as verb, file, path]:
+                self._dot(file, path, stand, as_it_is=verb == "see")
                 return True
             case ["in"]:
                 self._opened.add(self._opening)
@@ -114,7 +115,7 @@ class Sourcing:
         known = function.file == self._entry or home in self._opened
         return known and not any(defines.search(text) for text in self._others)
 
-    def _dot(self, file: str, path: str, stand: Stand) -> None:
+    def _dot(self, file: str, path: str, stand: Stand, *, as_it_is: bool) -> None:
         found = next((p for p in _places(file, path, stand.cwd) if os.path.isfile(p)), None)
         if found is None:
             return  # the shell will say so
@@ -122,7 +123,7 @@ class Sourcing:
         with open(found, "rb") as opened:
             text = opened.read(_SIZE_LIMIT)
         original, instrumented = self._texts.get(found, (None, b""))
-        if text != original:
+        if text != original or as_it_is:
             refuse(_annotations(text, os.path.relpath(found, self._directory)))
             self._others.append(text)
             return

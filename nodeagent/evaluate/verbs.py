@@ -33,9 +33,10 @@ def told(number: int) -> Around:
     return Around(before=b"{ __na_at %d && :; " % number, behind=b"; __na_of && :; }")
 
 
-def dot(node: Command) -> Around:
+def dot(node: Command, *, as_it_is: bool = False) -> Around:
+    """A ``.``. ``as_it_is``: its file is read without verbs."""
     words = node.words[0].text + b" " + node.words[1].text
-    return Around(before=b"{ __na_dot %s && :; " % words, behind=b"; }")
+    return Around(before=b"{ __na_%s %s && :; " % (b"see" if as_it_is else b"dot", words), behind=b"; }")
 
 
 PROGRAM_OF_RUN = Around(before=b'__na_run "$@"; ', behind=b"; __na_ran && :")

@@ -31,7 +31,7 @@ _INSERTED = re.compile(
     rb'|__na_run "\$@"; |; __na_ran && :'
 )
 _JOB = re.compile(rb"& __na_ok \d+; else __na_no; fi(?:; )?")
-_DOT = re.compile(rb"\{ __na_dot (.*?) && :; \1(.*?); \}")
+_DOT = re.compile(rb"\{ __na_(?:dot|see) (.*?) && :; \1(.*?); \}")
 _TEXT = rb'\{ __na_t=((?:(?!; __na_to).)*); __na_to %d; (.*?)"\$__na_o"(.*?); __na_tx %d && __na_no; \}'
 
 

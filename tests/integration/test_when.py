@@ -295,8 +295,9 @@ def test_an_annotation_of_a_sourced_file_that_cannot_be_followed_is_refused_befo
     assert list(parted.root.iterdir()) == []
 
 
-def test_an_evaluation_ends_before_a_file_is_sourced_whose_annotations_only_then_are_seen(site):
-    site.program(step("before") + '. "$1"\n' + step("after"))
+@pytest.mark.parametrize("dot", ['. "$1"', 'if . "$1"; then :; fi', '. "$1" && :', '! . "$1" || true'])
+def test_an_evaluation_ends_before_a_file_is_sourced_whose_annotations_only_then_are_seen(site, dot):
+    site.program(step("before") + f"{dot}\n" + step("after"))
     site.file("part.sh", f"touch {site.root}/x # nodeagent: idle\n")
     for _ in range(2):
         with pytest.raises(

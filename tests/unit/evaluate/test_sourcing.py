@@ -70,6 +70,20 @@ def test_a_file_with_annotations_that_is_left_to_the_shell_is_refused_before_it_
         sourcing.request(["dot", "lib/x.sh", ""], at(tree))
 
 
+def test_a_file_that_is_only_looked_at_is_read_as_it_is_and_its_functions_are_doubted(tree, sourcing):
+    (tree / "other.sh").write_text("put() { :; }")
+    sourcing.request(["dot", "lib/x.sh", ""], at(tree))
+    sourcing.request(["in"], at(tree))
+    assert sourcing.request(["see", "lib/x.sh", ""], at(tree))
+    assert (tree / "lib/x.sh").read_text() == "original"
+    assert sourcing.holds(PUT)
+    assert sourcing.request(["see", "other.sh", ""], at(tree))
+    assert not sourcing.holds(PUT)
+    (tree / "other.sh").write_text("y z # nodeagent: idle\n")
+    with pytest.raises(AnnotationInvalid, match=r"^other\.sh:1: "):
+        sourcing.request(["see", "other.sh", ""], at(tree))
+
+
 def test_a_link_to_a_file_of_the_repository_is_that_file(tree, sourcing):
     (tree / "link.sh").symlink_to("lib/x.sh")
     sourcing.request(["dot", "./link.sh", ""], at(tree))
