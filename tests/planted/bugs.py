@@ -241,8 +241,8 @@ BUGS = (
     Bug(
         name="COPY ignores the execute bit",
         file="nodeagent/apply/attributes.py",
-        old="mode=self._mode(source, kind),",
-        new="mode=self._mode(source, kind) & ~0o111,",
+        old="mode=self._mode(source, kind, at),",
+        new="mode=self._mode(source, kind, at) & ~0o111,",
         tests="tests/unit/apply/test_copy.py",
     ),
     Bug(
