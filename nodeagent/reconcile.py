@@ -40,6 +40,7 @@ from nodeagent.source import tree
 from nodeagent.source.checkout import Checkout
 from nodeagent.source.confine import confine
 from nodeagent.source.handover import export, receive
+from nodeagent.workers.garbage import collected_seldom
 from nodeagent.workers.stream import stream
 
 # The grammar and the step engine are needed by the apply worker alone, when there is something to do. They are loaded
@@ -85,7 +86,7 @@ def apply_cycle(
     wishes = wishes or Wishes()
     busy = busy or Probe(config.jobs)
     try:
-        with node.needs(), _ledger(config.paths.state, reporter) as connection:
+        with collected_seldom(), node.needs(), _ledger(config.paths.state, reporter) as connection:
             source = Source(connection, config.source.url)
             return _Cycle(config, source, connection, stop, reporter, busy=busy).run(commit, wishes)
     except NodeagentError as error:
@@ -122,7 +123,7 @@ def apply_directory(
     """
     from nodeagent.evaluation import Job, evaluate, restore  # noqa: PLC0415 - see above
 
-    with node.needs(), _ledger(settings.state, reporter) as connection:
+    with collected_seldom(), node.needs(), _ledger(settings.state, reporter) as connection:
         restore(directory, settings.state)  # or what a killed agent left would be a new tree
         source = Source(connection, f"directory:{directory}")
         wishes = of_withdrawn(connection, source, wishes)

@@ -26,7 +26,7 @@ def from_policy(path: str, kind: int) -> Iterator[None]:
     Raises:
         OSError: the kernel does not know the label.
     """
-    label = _label_of(path, kind) if os.path.exists(_ENABLED) else None
+    label = _label_of(path, kind) if _is_enabled() else None
     if label is None:
         yield
         return
@@ -35,6 +35,12 @@ def from_policy(path: str, kind: int) -> Iterator[None]:
         yield
     finally:
         _set(b"")
+
+
+@functools.cache
+def _is_enabled() -> bool:
+    """Asked once a process, as it is asked for each file; a policy is loaded at boot or not at all."""
+    return os.path.exists(_ENABLED)
 
 
 def _label_of(path: str, kind: int) -> bytes | None:

@@ -73,8 +73,8 @@ def save(file: Path, checkout: Path, new: Record) -> None:
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "w", encoding="ascii") as stream:
-            stream.write(json.dumps(data, separators=(",", ":")))  # json.dump takes six times as long
+        with open(descriptor, "wb") as stream:
+            stream.write(json.dumps(data, separators=(",", ":")).encode("ascii"))  # json.dump takes six times as long
             stream.flush()
             os.fsync(stream.fileno())
         temporary.rename(file)

@@ -38,9 +38,11 @@ def selinux(tmp_path, monkeypatch):
     monkeypatch.setattr(label, "_LIBRARY", str(library))
     monkeypatch.setattr(label, "_ENABLED", str(enabled))
     monkeypatch.setattr(label, "_FSCREATE", str(created))
-    label._policy.cache_clear()
+    for asked in (label._policy, label._is_enabled):
+        asked.cache_clear()
     yield created
-    label._policy.cache_clear()
+    for asked in (label._policy, label._is_enabled):
+        asked.cache_clear()
 
 
 @pytest.fixture
