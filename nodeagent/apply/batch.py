@@ -1,9 +1,9 @@
 """Files that get their names together, after one wait for the disk.
 
 Each is complete under its temporary name, beside its destination. Then the filesystem is asked once to write out what
-it holds, and only then the names are given, one after the other: whenever the machine or the agent stops, each
-destination is wholly old or wholly new. A batch is bounded, in files (each holds a descriptor) and in bytes (each
-stands beside what it replaces).
+it holds (or, while others have much to be written, these files alone), and only then the names are given, one after the
+other: whenever the machine or the agent stops, each destination is wholly old or wholly new. A batch is bounded, in
+files (each holds a descriptor) and in bytes (each stands beside what it replaces).
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from nodeagent.apply.atomic import AtomicFile
-from nodeagent.apply.durable import sync_filesystem
+from nodeagent.apply.durable import begin_to_write, much_waits, sync_filesystem
 
 _FILES = 128
 _ACTIONS = 64  # most of them hold a directory open
@@ -96,11 +96,13 @@ class Batch:
 
     def _make_durable(self) -> None:
         """Wait until the content is on disk; a file that the disk does not take is dropped."""
-        if len(self._files) > _FEW:
+        if len(self._files) > _FEW and not much_waits(ours=self._bytes):
             with contextlib.suppress(OSError):  # then it is to be found out whose content it is
                 for fd in {os.fstat(staged.file.fd).st_dev: staged.file.fd for staged in self._files}.values():
                     sync_filesystem(fd)
                 return
+        for staged in self._files:
+            begin_to_write(staged.file.fd)
         for _ in range(len(self._files)):
             staged = self._files.popleft()
             try:

@@ -53,6 +53,7 @@ def tree(tmp_path):
 
 _PROGRAM = """
 import sys; from pathlib import Path; from tests.integration.test_copy_failures import Result
+from nodeagent.apply import durable; durable.OTHERS = int(sys.argv[2])
 result = Result(Path(sys.argv[1])); reasons = list(result.failed.items())
 print(result.status, sorted(result.done), reasons)
 """
@@ -218,6 +219,17 @@ def test_the_disk_is_waited_for_once_before_the_first_of_many_files_gets_its_nam
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+def test_while_others_have_much_to_be_written_only_the_files_themselves_are_waited_for(many, tmp_path):
+    log = tmp_path / "calls"
+    trace = "trace=sync_file_range,fsync,fdatasync,syncfs,rename,renameat,renameat2"
+    done = _traced(many, log, trace, others=-(2**60))
+    assert done.stdout.startswith("0 "), done.stdout + done.stderr
+    calls = [line.split()[1].partition("(")[0] for line in log.read_text().splitlines() if "SIG" not in line]
+    assert calls[:46] == ["sync_file_range"] * 23 + ["fsync"] * 23
+    assert len(calls) == 46 + 23
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 def test_of_many_files_the_one_that_the_disk_does_not_take_fails_alone(many, tmp_path):
     filesystem, file = "inject=syncfs:error=EIO", "inject=fsync:error=EIO:when=3"
     done = _traced(many, tmp_path / "calls", "trace=syncfs,fsync", filesystem, file)
@@ -244,13 +256,16 @@ def test_a_kill_amid_many_files_leaves_each_old_or_new_and_the_next_run_no_tempo
 
 
 def _traced(
-    tree: Path, log: Path, *expressions: str, watched=(), check: bool = True
+    tree: Path, log: Path, *expressions: str, watched=(), check: bool = True, others: int = sys.maxsize
 ) -> "subprocess.CompletedProcess[str]":
-    """COPY s/ to d/ in a process of its own, under strace; it prints status, what was done and what failed."""
+    """COPY s/ to d/ in a process of its own, under strace; it prints status, what was done and what failed.
+
+    ``others``: so many bytes of others are waited for; by default any number, whatever else this machine does.
+    """
     options = [word for expression in expressions for word in ("-e", expression)]
     options += [word for path in watched for word in ("-P", str(path))]
     return subprocess.run(
-        ["strace", "-f", "-qq", "-o", str(log), *options, sys.executable, "-c", _PROGRAM, str(tree)],
+        ["strace", "-f", "-qq", "-o", str(log), *options, sys.executable, "-c", _PROGRAM, str(tree), str(others)],
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,

@@ -32,3 +32,16 @@ def test_a_kernel_that_keeps_a_failure_to_itself_is_not_trusted(release, tells, 
     finally:
         os.close(fd)
         durable._tells.cache_clear()
+
+
+def test_what_others_have_written_and_is_not_on_disk_counts_and_our_own_does_not(monkeypatch):
+    monkeypatch.setattr(durable, "OTHERS", 0)
+    assert not durable.much_waits(ours=2**60)
+    assert durable.much_waits(ours=-1)
+
+
+def test_a_file_that_cannot_be_written_out_is_left_to_fsync_to_tell(tmp_path):
+    durable.begin_to_write(-1)
+    (tmp_path / "f").write_text("x")
+    with (tmp_path / "f").open() as file:
+        durable.begin_to_write(file.fileno())
