@@ -33,8 +33,13 @@ def user_data(tmp_path: Path) -> Path:
     """Of a real site, with its password, which has every way of writing a file in it."""
     site = GitServer(tmp_path / "server", port=2222)
     configure(tmp_path / "node", site, settings='args = ["compute"]')
-    enroll = [sys.executable, "-m", "nodeagent", "enroll", "cloud-init"]
-    places = ["--from", tmp_path / "node/etc/nodeagent", "--password-file", site.directory / "password"]
+    enroll: list[str | Path] = [sys.executable, "-m", "nodeagent", "enroll", "cloud-init"]
+    places: list[str | Path] = [
+        "--from",
+        tmp_path / "node/etc/nodeagent",
+        "--password-file",
+        site.directory / "password",
+    ]
     (tmp_path / "user-data").write_text(run([*enroll, *places], cwd=PROJECT, env=os.environ))
     return tmp_path / "user-data"
 
