@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nodeagent.apply import leftovers, process
+from nodeagent.apply import leftovers, process, takeback
 from nodeagent.config import Prune
 from nodeagent.errors import AnnotationInvalid
 from nodeagent.evaluate import shell
@@ -122,7 +122,7 @@ def evaluate(
             source=source.id,
             evaluation=number,
             scope=job.due.scope,
-            kept=Kept(settings.state / "kept", limit=settings.keep_bytes),
+            kept=Kept(settings.state / "kept", limit=settings.keep_bytes, rest=takeback.rest_of),
             spared=settings.spared,
             editors=editors,
             rule=units.rule,

@@ -6,10 +6,10 @@ import stat
 from collections.abc import Sequence, Set
 from pathlib import Path
 
-from nodeagent.apply import atomic, rewrite
+from nodeagent.apply import atomic, entries, rewrite
 from nodeagent.apply.paths import Place, locate
 from nodeagent.apply.standing import find_blocks
-from nodeagent.model import Block, Content
+from nodeagent.model import Block, Content, Entry
 
 _CHUNK = 1 << 20
 
@@ -95,6 +95,19 @@ def take_out(path: str, blocks: Sequence[Block], mine: Set[int], *, may_remove: 
         elif after != before:
             rewrite.replace(place, there, bytes(after), _attributes(there))
         return [block for n, block in enumerate(blocks) if n in mine and spans[n] is None]
+
+
+def rest_of(content: bytes, blocks: Sequence[Block], merged: Sequence[Entry]) -> bytes | None:
+    """What others have written of a file's content: without what was appended and merged.
+
+    None: nothing of the blocks (adopted ones too) and entries stands there.
+    """
+    spans = find_blocks(content, blocks)
+    rest = bytearray(content)
+    for span in sorted((s for s, b in zip(spans, blocks, strict=True) if s and not b.adopted), reverse=True):
+        del rest[slice(*span)]
+    text, others = entries.take_out(bytes(rest), merged)
+    return text if any(spans) or len(others) < len(merged) else None
 
 
 def _restore_file(place: Place, there: os.stat_result | None, content: Content, copy: Path) -> None:

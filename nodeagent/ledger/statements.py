@@ -57,6 +57,14 @@ def block_of(values: Sequence[object]) -> Block:
     return Block(statement=str(statement), text=text, adopted=bool(adopted), continues=bool(continues))
 
 
+def blocks(connection: Connection, path: bytes) -> Sequence[Block]:
+    """A destination's blocks, in the order of the file."""
+    rows = connection.execute(
+        "SELECT statement, text, adopted, continues FROM block WHERE path = ? ORDER BY position", (path,)
+    )
+    return [block_of(row) for row in rows]
+
+
 def write_blocks(connection: Connection, path: bytes, blocks: Sequence[Block], *, source: int, evaluation: int) -> None:
     """Replace a destination's blocks, within the caller's transaction; those that stay keep their origin."""
     known = defaultdict(list)

@@ -183,15 +183,14 @@ class View:
         past = self._past(path)
         others = past is not None and past.row.left is None  # it has come where nothing was left
         if known and not others:
+            if self._takes_over(path):
+                ours = self.blocks(path), self.entries(path)
+                self._kept.note_rest(self._connection, path, found, *ours, evaluation=self._evaluation)
             return
         self._kept.note(self._connection, path, found, evaluation=self._evaluation)
 
     def blocks(self, path: str) -> Sequence[Block]:
-        rows = self._connection.execute(
-            "SELECT statement, text, adopted, continues FROM block WHERE path = ? ORDER BY position",
-            (os.fsencode(path),),
-        )
-        return [statements.block_of(row) for row in rows]
+        return statements.blocks(self._connection, os.fsencode(path))
 
     def appended(self, path: str, blocks: Sequence[Block]) -> None:
         key = os.fsencode(path)
@@ -271,6 +270,11 @@ class View:
             self._kept.keep(path)
 
     # --- inside ---
+
+    def _takes_over(self, path: str) -> bool:
+        """Whether a file that is others' but for what was added to it is to be nodeagent's as a whole."""
+        assert self.statement is not None
+        return self.statement.phase not in ADDING and self._past(path) is not None and self.only_appended(path)
 
     def _begins_anew(self, path: str) -> bool:
         return self.anew or self._rulings.begins_anew(path, full=self._scope is Scope.FULL)

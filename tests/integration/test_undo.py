@@ -243,3 +243,35 @@ def test_the_daemon_looks_again_after_an_undo(local, verb):
     watch.write(runtime, node.boot_id(), [])
     verb("undo", local.root / "motd")
     assert not watch.is_quiet(runtime, node.boot_id())
+
+
+ADDED = "echo ours >>$D/hosts; echo alone >>$D/new\nCOPY files/tree/ $D/tree/"
+
+
+@pytest.mark.parametrize("whole", ["COPY files/hosts $D/$n", "cat files/hosts >$D/$n"])
+def test_what_others_wrote_beside_appended_text_comes_back_from_under_a_whole_file(local, verb, before, whole):
+    local.apply(ADDED)
+    for name in ("hosts", "new"):
+        with (local.root / name).open("a") as file:
+            file.write("the admin's\n")
+    (local.root / "hosts").chmod(0o640)
+    (local.repository / "files/hosts").write_text("whole\n")
+    local.apply("\n".join(whole.replace("$n", name) for name in ("hosts", "new")))
+    assert (local.root / "hosts").read_text() == (local.root / "new").read_text() == "whole\n"
+    verb("undo", local.root / "hosts", local.root / "new")
+    assert (local.root / "hosts").read_text() == "127.0.0.1 localhost\nthe admin's\n"
+    assert stat.S_IMODE((local.root / "hosts").stat().st_mode) == 0o640
+    assert (local.root / "new").read_text() == "the admin's\n"
+
+
+def test_of_a_file_that_is_copied_and_appended_to_undo_loses_no_edit_unless_forced(local, verb, before):
+    (local.root / "motd").write_text("the image's\n")
+    local.apply("COPY files/motd $D/motd\necho more >>$D/motd")
+    assert (local.root / "motd").read_text().endswith("more\n")
+    with (local.root / "motd").open("a") as file:
+        file.write("the admin's\n")
+    said = verb("undo", local.root / "motd", status=1)
+    assert "its content is another" in said
+    assert (local.root / "motd").read_text().endswith("the admin's\n")
+    verb("undo", "--force", local.root / "motd")
+    assert (local.root / "motd").read_text() == "the image's\n"

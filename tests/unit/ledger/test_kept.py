@@ -16,7 +16,7 @@ def connection(tmp_path):
 
 @pytest.fixture
 def kept(tmp_path):
-    return Kept(tmp_path / "kept", limit=10)
+    return Kept(tmp_path / "kept", limit=10, rest=lambda *_: None)
 
 
 def left(connection, path, native, digest):

@@ -31,7 +31,7 @@ def begin(ledger, tmp_path):
     def begin(statement=COPY, scope=Scope.REPAIR):
         source = Source(ledger, "s")
         number = source.begin(REVISION, boot="b", scope=scope, trigger=Trigger.REQUEST)
-        kept = Kept(tmp_path / "kept", limit=1000)
+        kept = Kept(tmp_path / "kept", limit=1000, rest=lambda *_: None)
         view = View(
             ledger,
             source=source.id,
