@@ -3,9 +3,10 @@
 import functools
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from nodeagent.apply import process
 from nodeagent.apply.rsync import parse as parse_flags
@@ -24,6 +25,7 @@ from nodeagent.model import Notice, Phase, Reporter, Statement
 from nodeagent.node import needs
 
 ENTRY = "post.sh"
+_EXTENDED = re.compile(rb"^[ \t]*shopt[ \t]+-s[ \t][^#\n]*\bextglob\b", re.M)
 _NOTICE = 5  # syslog severity
 
 
@@ -97,7 +99,10 @@ def _accepts(by: Interpreter, text: bytes, pipes: Pipes) -> bool:
     candidate = pipes.directory / "candidate"
     with needs(candidate):
         candidate.write_bytes(text)
-    return process.check_syntax(by.argv, str(candidate))
+    argv = by.argv
+    if _EXTENDED.search(text) and any(PurePosixPath(word).name == "bash" for word in argv):
+        argv = (*argv, "-O", "extglob")  # bash -n reads the line that sets it, and does not do it
+    return process.check_syntax(argv, str(candidate))
 
 
 def _file(directory: Path, name: str) -> bytes | None:
