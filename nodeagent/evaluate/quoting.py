@@ -78,7 +78,9 @@ class Quoting:
         """The end of what begins with a backslash, a quote, a backquote or ``$``; ``double``: between double quotes."""
         match self._text[at : at + 1]:
             case b"\\":
-                return min(at + 2, len(self._text))
+                if at + 1 == len(self._text):  # it would quote what is put behind the program's last command
+                    raise NotUnderstoodError(at)
+                return at + 2
             case b"'":
                 return self._closed(_TO_QUOTE, at + 1)
             case b'"':
@@ -96,7 +98,7 @@ class Quoting:
             command: ``$`` does not stand before it; then it is two subshells in dash, always.
 
         Raises:
-            NotUnderstoodError: it has no end, or what is in it would be a comment or a here-doc of a subshell.
+            NotUnderstoodError: it has no end, or what is in it would be a comment, a here-doc or a quote of a subshell.
         """
         start, depth = at, 0
         at += 2
@@ -114,9 +116,9 @@ class Quoting:
                     at += 1
                 case b")" if self._text[at + 1 : at + 2] == b")":
                     return at + 2
-                case b")" | b"'":
+                case b")":
                     return None
-                case b"":
+                case b"" | b"'":
                     raise NotUnderstoodError(start)
                 case _:
                     at = self.quoted(at, double=True)

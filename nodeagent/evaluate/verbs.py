@@ -86,6 +86,8 @@ class Edits:
         for at in sorted(self._openings.keys() | self._closings.keys() | self._replaced.keys()):
             text += self._script.text[done:at]
             text += b"".join(self._closings[at]) + b"".join(reversed(self._openings[at]))
+            if self._closings[at] and self._script.text.startswith(b"#", at):  # ``(a)#`` is a comment, ``fi#`` is none
+                text += b" "
             done = at
             if at in self._replaced:
                 done, new = self._replaced[at]

@@ -140,7 +140,8 @@ def _marked(text: bytes, block: Block) -> bytes:
         for child in children(node):
             for inner in [item for item, _ in child.items] if isinstance(child, Block) else [child]:
                 around(inner, statement=isinstance(child, Block))
-        marks.append((node.end, behind))
+        blank = b" " * text.startswith(b"#", node.end)  # ``(a)#`` is a comment, ``}#`` is none
+        marks.append((node.end, behind + blank))
 
     for node, _ in block.items:
         around(node, statement=True)
@@ -151,7 +152,7 @@ def _marked(text: bytes, block: Block) -> bytes:
 
 
 def _run(argv, directory, text):
-    """None if the shell refuses it, else how it ends and what it says."""
+    """None if the shell refuses it, else how it ends and the lines that it says: the parts of a pipeline take turns."""
     program, work = directory / "program", directory / "work"
     program.write_bytes(text)
     shutil.rmtree(work, ignore_errors=True)
@@ -168,7 +169,7 @@ def _run(argv, directory, text):
         )
         if options and done.returncode:
             return None
-    return done.returncode, done.stdout
+    return done.returncode, sorted(done.stdout.splitlines())
 
 
 @pytest.mark.slow

@@ -107,6 +107,8 @@ def test_an_error_names_its_line(text, line):
         "a[x y]=1",
         "a[1]=x b",
         "((a # b))",
+        "((a 'b)); c'))",
+        "a \\",
         "time { a; }",
         "cat <<E\na\\\nE\nE\n",
         "cat <<E\n$(a\nE\n)\nE\n",
