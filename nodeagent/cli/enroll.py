@@ -13,7 +13,7 @@ from nodeagent.enroll import cloud_init, credential, node_files
 from nodeagent.enroll.credential import SealedBy
 from nodeagent.enroll.placing import File, place
 from nodeagent.errors import HostKeyUnknown, InvalidConfiguration, PasswordUnavailable
-from nodeagent.source import address, known_hosts
+from nodeagent.source import address, deploy_key, known_hosts
 
 _CREDS_LIMIT = 60.0  # seconds; a TPM takes its time
 _BY_CREDENTIAL = """\
@@ -95,8 +95,10 @@ def _cloud_init(arguments: argparse.Namespace) -> int:
     files = [*found.files]
     settings = found.config.password
     if arguments.password_file is not None:
+        secret = password.new(arguments.password_file)
+        deploy_key.decrypt_deploy_key((arguments.source / node_files.KEY).read_bytes(), secret)
         path = PurePosixPath(settings.file).relative_to("/")
-        files.append(File(path=path, content=password.new(arguments.password_file) + b"\n", mode=0o600))
+        files.append(File(path=path, content=secret + b"\n", mode=0o600))
         _say(_IN_USER_DATA)
     else:
         _say(_BY_CREDENTIAL.format(name=settings.credential, file=settings.file))

@@ -112,7 +112,7 @@ def _secret(kept: Store, source: str | None) -> str:
         raise InvalidConfiguration(
             "--password-file goes with --secret argument, and that with it: every other store keeps the password itself"
         )
-    return password.given(source).get_secret_value().decode(errors="replace") if source is not None else ""
+    return password.new(source).decode(errors="replace") if source is not None else ""
 
 
 def _read(source: str) -> str:
@@ -148,6 +148,8 @@ def _write(arguments: argparse.Namespace, instructions: store.Instructions) -> N
     )
     _say(f'  sh {arguments.custom / xcat.POSTINSTALL} "$1"')
     _say(instructions.text.rstrip())
+    if instructions.password_at is not None:
+        _say(f"From there syncfiles, one of xCAT's default postscripts, brings it to each node's {xcat.ON_THE_NODE}.")
 
 
 def _say(text: str) -> None:

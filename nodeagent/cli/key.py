@@ -12,7 +12,11 @@ from nodeagent.source import deploy_key
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    key = subparsers.add_parser("key", help="make, encrypt, decrypt and try the deploy key")
+    key = subparsers.add_parser(
+        "key",
+        help="make, encrypt, decrypt and try the deploy key",
+        description="Make, encrypt, decrypt and try the key with which a node reads the configuration repository.",
+    )
     verbs = key.add_subparsers(metavar="VERB", required=True)
 
     generate = verbs.add_parser(

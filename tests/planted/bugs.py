@@ -310,4 +310,33 @@ BUGS = (
         new="return {self._state: self._state, self._runtime: self._runtime}",
         tests="tests/integration/test_plan_harmless.py -k normal",
     ),
+    # --- bringing it to nodes ---
+    Bug(
+        name="xCAT's debug mode logs the password",
+        file="nodeagent/enroll/xcat/postbootscript.sh",
+        old="{ set +x; } 2>/dev/null",
+        new=":",
+        tests="tests/unit/enroll/test_postbootscript.py -k seen",
+    ),
+    Bug(
+        name="the postbootscript waits with the password among its arguments",
+        file="nodeagent/enroll/xcat/postbootscript.sh",
+        old='    exec /bin/sh "$0" #',
+        new="    #",
+        tests="tests/unit/enroll/test_postbootscript.py -k seen",
+    ),
+    Bug(
+        name="a postbootscript is listed twice",
+        file="nodeagent/enroll/stanza.py",
+        old="return _name(item) in {_name(self.text), *self.instead}",
+        new="return _name(item) in self.instead",
+        tests="tests/unit/enroll/test_stanza.py",
+    ),
+    Bug(
+        name="a link leads out of an image",
+        file="nodeagent/enroll/placing.py",
+        old="os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW |",
+        new="os.O_RDONLY | os.O_DIRECTORY |",
+        tests="tests/unit/enroll/test_placing.py",
+    ),
 )

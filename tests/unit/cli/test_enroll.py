@@ -21,7 +21,8 @@ def source(tmp_path: Path) -> Path:
     (directory / "nodeagent.toml").write_text(f'args = ["compute"]\n\n[source]\nurl = "{URL}"\n')
     (directory / "nodeagent.toml.d/10-jobs.toml").write_text('[jobs]\nprobe = "none"\n')
     (directory / "known_hosts").write_text(f"[git.cluster.example]:2222 {PIN}\n")
-    (directory / "key.enc").write_bytes(deploy_key.encrypt(b"private", b"secret"))
+    private, _ = deploy_key.generate("nodes")
+    (directory / "key.enc").write_bytes(deploy_key.encrypt(private, b"Secret_1"))
     return directory
 
 
@@ -69,6 +70,14 @@ class TestCloudInit:
         assert (entry["permissions"], entry["content"]) == ("0600", "Secret_1\n")
         assert "stands in the user-data" in told
         assert "Secret_1" not in told
+
+    def test_a_password_that_does_not_open_the_key_is_refused(
+        self, enroll: Enroll, source: Path, password: Path
+    ) -> None:
+        password.write_text("another\n")
+        text, told = enroll("cloud-init", "--from", source, "--password-file", password, status=1)
+        assert text == ""
+        assert "does not open the key file" in told
 
     def test_a_key_file_that_is_no_text_goes_as_base64(self, enroll: Enroll, source: Path) -> None:
         (source / "key.enc").write_bytes(b"Salted__\xff\x00raw")

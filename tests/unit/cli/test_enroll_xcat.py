@@ -113,7 +113,7 @@ def test_each_store_brings_the_password_by_a_synclist_and_says_how_it_gets_there
     assert synclist.splitlines()[-1] == f"{at} -> /run/nodeagent.password"
     assert told in said
     if store in ("kubernetes", "sealed-secret"):
-        mount = yaml.safe_load(said.partition("Mount it into xCAT's pod:\n")[2])
+        mount = yaml.safe_load(said.partition("Mount it into xCAT's pod:\n")[2].partition("From there")[0])
         assert mount["volumes"][0]["secret"] == {"secretName": "nodeagent-password", "defaultMode": 0o400}
         assert f"{mount['volumeMounts'][0]['mountPath']}/password" == at
 
@@ -193,6 +193,25 @@ class TestPostinstall:
         assert (done.returncode, done.stderr) == (0, "")
         found = {p.name: stat.S_IMODE(p.stat().st_mode) for p in (image / "etc/nodeagent").iterdir()}
         assert found == {"nodeagent.toml": 0o644, "known_hosts": 0o644, "key.enc": 0o600}
+
+    def test_a_package_that_lies_beside_it_is_installed(
+        self, site: Site, image: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (site.custom / "nodeagent-1.0-1.x86_64.rpm").touch()
+        (site.top / "bin").mkdir()
+        (site.top / "bin/dnf").write_text(f'#!/bin/sh\necho "$@" >{site.top}/installed\n')
+        (site.top / "bin/dnf").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{site.top}/bin:{os.environ['PATH']}")
+        assert self.call(site, image).returncode == 0
+        words = (site.top / "installed").read_text().split()
+        assert words[:2] == ["--installroot", str(image)]
+        assert words[-2:] == ["install", f"{site.custom}/nodeagent-1.0-1.x86_64.rpm"]
+
+    def test_a_file_that_is_missing_beside_it_ends_genimage(self, site: Site, image: Path) -> None:
+        (site.custom / "key.enc").unlink()
+        done = self.call(site, image)
+        assert done.returncode != 0
+        assert "key.enc" in done.stderr
 
     def test_without_an_image_it_touches_nothing(self, site: Site, image: Path) -> None:
         for arguments in ([], [Path("relative")], [Path("/")], ["//"], ["/etc/.."], [site.postscripts]):
