@@ -153,6 +153,35 @@ def inventory(connection: Connection, source: int, evaluation: int) -> Inventory
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merged:
+    """The lines that a MERGE put into a file, and which statement it was; ``file`` is empty where that is not known."""
+
+    path: str
+    statement: str
+    file: str
+    line: int
+    text: str
+    entries: Sequence[bytes]
+
+
+def merged(connection: Connection, source: int) -> list[Merged]:
+    """What the MERGEs of a source, also those that are gone, have in files."""
+    found: dict[tuple[bytes, str, str, int, str], list[bytes]] = {}
+    for path, key, file, line, text, entry in connection.execute(
+        "SELECT e.path, e.statement, coalesce(s.file, ''), coalesce(s.line, 0), coalesce(s.text, ''), e.text"
+        " FROM entry e JOIN destination d ON d.path = e.path"
+        " LEFT JOIN statement s ON s.source = d.source AND s.key = e.statement"
+        " WHERE d.source = ? ORDER BY e.path, e.position",
+        (source,),
+    ):
+        found.setdefault((path, key, file, line, text), []).append(entry)
+    return [
+        Merged(path=os.fsdecode(path), statement=key, file=file, line=line, text=text, entries=entries)
+        for (path, key, file, line, text), entries in found.items()
+    ]
+
+
 def permits(connection: Connection, source: int, statement: str) -> bool:
     """Whether the statement, as it was when the program had it last, let what it placed be pruned."""
     row = connection.execute("SELECT prune FROM statement WHERE source = ? AND key = ?", (source, statement)).fetchone()

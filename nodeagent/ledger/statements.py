@@ -40,7 +40,7 @@ def remember(connection: Connection, source: int, evaluation: int, statements: I
         )
         connection.execute(
             "DELETE FROM statement WHERE source = ? AND evaluation <> ? AND key NOT IN ("
-            " SELECT statement FROM destination UNION SELECT statement FROM block)",
+            " SELECT statement FROM destination UNION SELECT statement FROM block UNION SELECT statement FROM entry)",
             (source, evaluation),
         )
 

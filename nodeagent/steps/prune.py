@@ -70,9 +70,8 @@ class Pruner:
             for path in reversed(known.directories):
                 self._take_directory(path, program)
             found = [one for one in found if one.reason]
-        if self.mode is False:
-            found = []
-        lines = (f"{one.line}: {one.reason or 'prune = true would remove it'}" for one in found)
+        lines = [f"{one.line}: {one.reason or 'prune = true would remove it'}" for one in found]
+        lines = [] if self.mode is False else [*lines, *self._entries(program)]
         for text in prune.told(self.connection, self.source, lines):
             self.reporter.report(Notice(priority=_NOTICE, text=f"no step of post.sh names it any more: {text}"))
 
@@ -107,6 +106,21 @@ class Pruner:
                     if left_over is not None:
                         left_over.remove(one.block)
                     yield self._judged(known, one.author, Phase.APPEND, program, block=one.block)
+
+    def _entries(self, program: Program) -> Iterator[str]:
+        """What MERGEs that are gone have left, told by name; it may be hashes of passwords.
+
+        It stays: whoever goes from a user database leaves files and processes without a name.
+        """
+        live = {statement.key for statement in program.statements}
+        for one in prune.merged(self.connection, self.source):
+            standing = set(_lines_of(one.path)) if one.statement not in live else set()
+            names = [os.fsdecode(text.partition(b":")[0]) for text in one.entries if text in standing]
+            if names:
+                what = (
+                    f"entries merged into {one.path} ({', '.join(names)}), placed by {one.file}:{one.line} {one.text}"
+                )
+                yield f"{what}: they are not pruned: `nodeagent undo {one.path}` takes them out"
 
     def _standing(self, known: Known) -> list[int]:
         blocks = [one.block for one in known.blocks]
@@ -190,6 +204,13 @@ class Pruner:
             reason=reason,
         )
         self.steps.account.pruned(step)
+
+
+def _lines_of(path: str) -> list[bytes]:
+    try:
+        return Path(path).read_bytes().split(b"\n")
+    except OSError:
+        return []
 
 
 def _programs_of(directory: Path) -> list[str]:

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nodeagent.apply.entries import entries_of, merge
-from nodeagent.model import Change, Scope
+from nodeagent.model import Change, Notice, Scope
 from testbed import documents
 
 BLOCK = next(text for name, _, text in documents.blocks("docs/spec.md") if name == "merge")
@@ -97,3 +97,23 @@ def test_undo_leaves_an_entry_that_somebody_changed_and_says_so(local, merging, 
     (local.root / "passwd").write_text(f"{BASE}ann:x:1:1:::/bin/sh\n")
     assert "but for 1 that do not stand there as added" in verb("undo", local.root / "passwd")
     assert (local.root / "passwd").read_text() == f"{BASE}ann:x:1:1:::/bin/sh\n"
+
+
+@pytest.mark.parametrize("prune", ["report", True, False])
+@pytest.mark.parametrize("rest", ["true", "echo new:x:9:9::: >>$D/passwd"])
+def test_what_a_merge_that_is_gone_has_left_stays_and_is_told_once_by_name(local, merging, verb, prune, rest):
+    merging("root:x:0:0::/root:/bin/bash\nann:secret:1:1:::\ncat:x:2:2:::\n")
+    (local.root / "passwd").write_text((local.root / "passwd").read_text().replace("cat:x:2", "cat:x:3"))
+    told = []
+    for _ in range(2):
+        _, text = merging("", rest, prune=prune)
+        told += [event.text for event in local.events if isinstance(event, Notice)]
+        assert "ann:secret:1:1:::\n" in text
+    start = "no step of post.sh names it any more: entries merged into"
+    expected = f"{start} {local.root}/passwd (root, ann), placed by post.sh:"
+    assert [line.startswith(expected) and "MERGE files/passwd $D/passwd: " in line for line in told] == (
+        [True] if prune is not False else []
+    )
+    assert not any("secret" in line for line in told)
+    verb("undo", local.root / "passwd")
+    assert "ann" not in (local.root / "passwd").read_text()
