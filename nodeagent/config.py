@@ -40,7 +40,9 @@ class Source(_Table):
     """Where the wanted state comes from."""
 
     url: str = Field(min_length=1, description="The repository: ssh://USER@HOST[:PORT]/PATH or USER@HOST:PATH.")
-    ref: str = Field(default="main", min_length=1, description="The branch that this node follows.")
+    ref: str = Field(
+        default="main", min_length=1, description="The branch, tag or full commit id that this node follows."
+    )
     key: AbsolutePath = _said(Path("/etc/nodeagent/key.enc"), "The encrypted deploy key.")
     known_hosts: AbsolutePath = _said(
         Path("/etc/nodeagent/known_hosts"),
@@ -62,9 +64,9 @@ class Source(_Table):
 
     @field_validator("ref")
     @classmethod
-    def _branch(cls, value: str) -> str:
+    def _name(cls, value: str) -> str:
         if value.startswith("-") or any(c in value for c in " ~^:?*[\\\x7f") or ".." in value:
-            raise ValueError("a branch name is needed, such as main")
+            raise ValueError("a branch, a tag or a full commit id is needed, such as main")
         return value
 
 

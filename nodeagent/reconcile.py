@@ -36,7 +36,7 @@ from nodeagent.model import (
 )
 from nodeagent.situation import Wishes, of_withdrawn, situation
 from nodeagent.source import poll as source_poll
-from nodeagent.source import tree
+from nodeagent.source import refs, tree
 from nodeagent.source.checkout import Checkout
 from nodeagent.source.confine import confine
 from nodeagent.source.handover import export, receive
@@ -232,7 +232,8 @@ class _Cycle:
         config, checkout = self._config, self._checkout
         if checkout.commit != commit or not checkout.intact(checkout.tree):
             have = checkout.have()
-            ancestor = checkout.commit if descendant and (self._source.state() or self._source.is_rebuilt()) else ""
+            bound = descendant and not refs.is_commit(config.source.ref)  # who names a commit has decided
+            ancestor = checkout.commit if bound and (self._source.state() or self._source.is_rebuilt()) else ""
 
             def send(out: BinaryIO) -> None:
                 confine(config.source.user)

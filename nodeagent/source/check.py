@@ -93,9 +93,9 @@ def fetch(config: Config, key: bytes, home: Path, *, confined: bool) -> str:
         confine(config.source.user)
     git.configure(home, config.source.connect_timeout, config.source.timeout)
     remote = git.Store.open(_store(home)).remote(config.source.url, key, config.source.known_hosts)
-    commit = remote.head(config.source.ref)
-    remote.fetch(config.source.ref, whole=False)
-    return commit
+    target = remote.find(config.source.ref)
+    remote.fetch(target, whole=False)
+    return target.commit
 
 
 def check_out(config: Config, commit: str, home: Path, *, confined: bool) -> Path:

@@ -1,23 +1,21 @@
-"""One poll, in a child of its own: ask the server whether the branch moved, and fetch what is new."""
+"""One poll, in a child of its own: ask the server whether the ref moved, and fetch what is new."""
 
 import contextlib
 import functools
 import os
 import pwd
-import re
 import shutil
 import threading
 from pathlib import Path
 
 from nodeagent.config import Config
-from nodeagent.errors import NodeagentError, NonFastForward, ReferenceNotFound, StoreUnusable, TransientError
+from nodeagent.errors import NodeagentError, NonFastForward, StoreUnusable, TransientError
 from nodeagent.model import Failure, Notice, PollOutcome, Reporter
-from nodeagent.source import address, git, known_hosts, retry, storage
+from nodeagent.source import address, git, known_hosts, refs, retry, storage
 from nodeagent.source.confine import account, confine
 from nodeagent.source.unlock import unlock
 
 WARNING = 4  # syslog severity
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def store_path(config: Config) -> Path:
@@ -103,18 +101,8 @@ def fetch_named(config: Config, name: str, credentials_directory: Path | None) -
     key = unlock(config, credentials_directory)
     _become_fetcher(config)
     store = git.Store.open(store_path(config))
-    remote = store.remote(config.source.url, key, config.source.known_hosts)
-    whole = not store.is_empty
-    if not _COMMIT.fullmatch(name):
-        full, commit = remote.find(name)
-        if not store.has(commit):
-            remote.fetch_aside([full], whole=whole)
-        return commit
-    if not store.has(name):
-        remote.fetch_aside(["refs/heads/*", "refs/tags/*"], whole=True)
-    if not store.has(name):
-        raise ReferenceNotFound(f"{config.source.url}: no branch or tag leads to the commit {name}: push it")
-    return name
+    _, target = _bring(config, store, name, key, whole=not store.is_empty, aside=True)
+    return target.commit
 
 
 def _become_fetcher(config: Config) -> None:
@@ -147,16 +135,31 @@ def _look(config: Config, current: str, key: bytes) -> str:
 def _follow(config: Config, store: git.Store, current: str, key: bytes) -> str:
     if current and not store.has(current) and not store.is_whole:
         store = git.Store.anew(store.path)  # only a whole history can tell whether the branch moved on from current
-    remote = store.remote(config.source.url, key, config.source.known_hosts)
-    commit = remote.head(config.source.ref)
-    if not store.has(commit):
-        remote.fetch(config.source.ref, whole=bool(current) or not store.is_empty)
-    if current and not store.is_ancestor(current, commit):
+    ref = config.source.ref
+    if refs.is_commit(ref) and store.has(ref):
+        return ref  # there is nothing to ask
+    store, target = _bring(config, store, ref, key, whole=bool(current) or not store.is_empty)
+    if current and not refs.is_commit(ref) and not store.is_ancestor(current, target.commit):
         raise NonFastForward(
-            f"{config.source.url}: branch {config.source.ref} was rewritten or went back: it is at {commit}, which "
-            f"does not descend from {current}: restore the branch, or accept it with nodeagent accept {commit}"
+            f"{config.source.url}: {target.shown} was rewritten or went back: it is at {target.commit}, which "
+            f"does not descend from {current}: restore it, or accept it with nodeagent accept {target.commit}"
         )
-    return commit
+    return target.commit
+
+
+def _bring(
+    config: Config, store: git.Store, ref: str, key: bytes, *, whole: bool, aside: bool = False
+) -> tuple[git.Store, refs.Target]:
+    """Ask for a ref, and fetch it if the store lacks its commit; the store that has it then."""
+    remote = store.remote(config.source.url, key, config.source.known_hosts)
+    target = remote.find(ref)
+    if store.has(target.commit):
+        return store, target
+    if not target.name and not store.is_whole:  # somewhere in the history, of which the server sends no second half
+        store = git.Store.anew(store.path)
+        remote = store.remote(config.source.url, key, config.source.known_hosts)
+    remote.fetch(target, whole=whole, aside=aside)
+    return store, target
 
 
 def _tell(reporter: Reporter, number: int, error: TransientError, wait: float) -> None:

@@ -53,7 +53,7 @@ def test_drop_ins_go_over_the_file_in_the_order_of_their_names(tmp_path):
         (MINIMAL + '[jobs]\ncommand = ["x"]\n', ["jobs", "go together"]),
         (MINIMAL + 'key = "key.enc"\n', ["source.key", "absolute"]),
         ('[source]\nurl = "https://mgmt/site.git"\n', ["source.url", "SSH"]),
-        (MINIMAL + 'ref = "-x"\n', ["source.ref", "branch name"]),
+        (MINIMAL + 'ref = "-x"\n', ["source.ref", "full commit id"]),
         ("source = 3\n", ["source"]),
         ("interval = \n", ["not TOML"]),
         ("\xff", ["cannot be read"]),

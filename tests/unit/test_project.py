@@ -27,6 +27,7 @@ DOCUMENTS = [
     "docs/performance.md",
     "docs/rollout.md",
     "docs/migration.md",
+    "docs/source.md",
     "docs/spec.md",
     "examples/compute-configs/README.md",
     "examples/ready-gate/README.md",
