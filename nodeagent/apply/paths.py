@@ -176,20 +176,23 @@ def locate(path: str, *, cwd: str, follow: bool) -> Place:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
 
 
-def can_be_opened(path: str) -> bool:
-    """Whether a redirection to this resolved path can be opened (the file may be missing, its directory not).
+def refusal(path: str) -> str:
+    """Why a redirection to this resolved path cannot be opened; empty: it can (the file may be missing).
 
-    No for what the path and its permissions refuse to everybody alike. What else the agent meets (no descriptor left, a
+    Only what the path and its permissions refuse to everybody alike. What else the agent meets (no descriptor left, a
     disk that fails) the shell may not: what the agent gave up the shell would append, and the next evaluation again.
     And a program that is being run cannot be written, but can be replaced.
     """
     try:
         os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC))
     except FileNotFoundError:
-        return os.access(os.path.dirname(path), os.W_OK | os.X_OK)
+        above = os.path.dirname(path)
+        if os.access(above, os.W_OK | os.X_OK):
+            return ""
+        return "nothing can be made in its directory" if os.path.isdir(above) else "there is no such directory"
     except OSError as error:
-        return error.errno not in _REFUSED
-    return True
+        return os.strerror(error.errno) if error.errno in _REFUSED else ""
+    return ""
 
 
 def is_plain_destination(path: str, *, cwd: str) -> bool:

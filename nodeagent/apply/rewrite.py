@@ -15,6 +15,7 @@ from nodeagent.model import Change, Content, Destinations
 _NOT_BY_RENAME = frozenset({errno.EBUSY, errno.EROFS})
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_BOTH = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _WRITE = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -73,10 +74,20 @@ def replace(place: Place, there: os.stat_result, data: bytes, final: Content) ->
 
 
 def append(place: Place, there: os.stat_result, data: bytes) -> None:
-    """Add to the end of a file in place, in one write if the kernel takes it: who holds the file keeps it."""
-    fd = _open(place, there, _WRITE | os.O_APPEND)
+    """Add to the end of a file in place, in one write if the kernel takes it: who holds the file keeps it.
+
+    Raises:
+        OSError: it is refused; what went in before a disk was full is taken back, unless others have written behind it.
+    """
+    fd = _open(place, there, _BOTH | os.O_APPEND)
+    size = os.fstat(fd).st_size
     try:
         write_all(fd, data)
+    except OSError:
+        part = os.pread(fd, len(data) + 1, size)
+        if part == data[: len(part)]:
+            os.ftruncate(fd, size)
+        raise
     finally:
         os.close(fd)
 
@@ -133,12 +144,23 @@ def _open(place: Place, there: os.stat_result, flags: int) -> int:
 def _write_over(place: Place, there: os.stat_result, data: bytes, final: Content) -> None:
     fd = _open(place, there, _WRITE)
     try:
+        if len(data) > there.st_size:
+            _make_room(fd, there.st_size, len(data))
         write_all(fd, data)
         os.ftruncate(fd, len(data))
         _set(fd, final)
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def _make_room(fd: int, size: int, wanted: int) -> None:
+    """Have a file's filesystem set aside what it is to hold, before anything in it is overwritten."""
+    try:
+        os.posix_fallocate(fd, 0, wanted)
+    except OSError:
+        os.ftruncate(fd, size)
+        raise
 
 
 def _set(fd: int, final: Content) -> None:

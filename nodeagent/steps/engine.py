@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nodeagent.apply import process
-from nodeagent.apply.paths import can_be_opened, is_plain_destination
+from nodeagent.apply.paths import is_plain_destination, refusal
 from nodeagent.evaluate.functions import CopyFunction
 from nodeagent.evaluate.policy import Action
 from nodeagent.evaluate.stand import Stand
@@ -195,7 +195,7 @@ class Steps:
             return ""
         staged = None
         resolved = os.path.realpath(os.path.join(stand.cwd, target))
-        if can_be_opened(resolved) or self.native.is_left_absent(resolved):
+        if not refusal(resolved) or self.native.is_left_absent(resolved):
             staged = self._staging / f"text-{len(self._open)}"
             staged.unlink(missing_ok=True)
         # Else the redirection fails: its message, its status and what is not run then are the shell's.

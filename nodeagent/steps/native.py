@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nodeagent.apply import append, copy, merge, write
-from nodeagent.apply.paths import is_plain_destination
+from nodeagent.apply.paths import is_plain_destination, refusal
 from nodeagent.apply.rsync import CopyOptions, is_local
 from nodeagent.apply.rsync import parse as parse_flags
 from nodeagent.evaluate.functions import CopyFunction
@@ -148,8 +148,7 @@ class Native:
         statement, stand = frame.statement, frame.stand
         path = os.path.join(stand.cwd, frame.target)
         if frame.staged is None:
-            there = os.path.isdir(os.path.dirname(path))
-            why = "it cannot be opened for writing" if there else "there is no such directory"
+            why = refusal(os.path.realpath(path)) or "it could not be opened for writing"
             reason = f"{statement.text}: cannot create {path}: {why}"
             self._account.placed(statement, FileChange(path=path, change=Change.FAILED, reason=reason), frame.number)
             return status

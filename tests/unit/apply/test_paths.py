@@ -4,7 +4,7 @@ import resource
 
 import pytest
 
-from nodeagent.apply.paths import can_be_opened, is_plain_destination, locate, open_directory
+from nodeagent.apply.paths import is_plain_destination, locate, open_directory, refusal
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="directories of other users can be made by root only")
 
@@ -178,10 +178,12 @@ def test_files_and_what_will_be_one_are_for_nodeagent(top):
 
 def test_what_the_path_itself_refuses_cannot_be_opened(top):
     open(f"{top}/file", "w").close()
-    assert can_be_opened(f"{top}/file")
-    assert can_be_opened(f"{top}/new")
-    for name in ("", "file/x", "no/such", "n" * 300):
-        assert not can_be_opened(f"{top}/{name}")
+    assert refusal(f"{top}/file") == ""
+    assert refusal(f"{top}/new") == ""
+    assert refusal(top) == "Is a directory"
+    assert refusal(f"{top}/file/x") == "Not a directory"
+    assert refusal(f"{top}/no/such") == "there is no such directory"
+    assert refusal(f"{top}/{'n' * 300}") == "File name too long"
 
 
 def test_what_the_agent_alone_lacks_does_not_leave_a_file_to_the_shell(top):
@@ -189,6 +191,6 @@ def test_what_the_agent_alone_lacks_does_not_leave_a_file_to_the_shell(top):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))  # no descriptor is left
     try:
-        assert can_be_opened(f"{top}/file")
+        assert refusal(f"{top}/file") == ""
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
