@@ -206,3 +206,27 @@ def test_a_directory_that_root_may_not_enter_is_told_with_what_lies_below(local)
     )
     assert "Permission denied" in steps["copied"]["reason"]
     assert "Permission denied" in steps["appended"]["reason"]
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777])
+def test_a_link_that_another_user_has_put_in_the_way_leads_no_verb_anywhere(local, mode):
+    """In place of a file, and of a directory on the way to one."""
+    (local.root / "secret").mkdir()
+    for name in ("shadow", *NAMES):
+        (local.root / "secret" / name).write_text(OLD)
+    public = local.root / "m"
+    public.mkdir()
+    public.chmod(mode)
+    (local.repository / "files/new").write_text(NEW)
+    for name in ("appended", "written"):
+        (public / name).symlink_to(local.root / "secret/shadow")
+    (public / "way").symlink_to(local.root / "secret")
+    for link in public.iterdir():
+        os.chown(link, 4321, 4321, follow_symlinks=False)
+    below = BODY.replace("$D/m/", "$D/m/way/").replace("COPY files/motd $D/after", "")
+    direct = "cat files/new >>$D/m/appended\ncat files/new >$D/m/written\nCOPY files/motd $D/after"
+    done = local.apply(f"{below}\n{direct}")
+    assert [step.change for step in done.steps] == [Change.FAILED] * 6 + [Change.CREATED]
+    assert all("not followed" in step.reason for step in done.steps[:6]), [step.reason for step in done.steps]
+    assert {path.read_text() for path in (local.root / "secret").iterdir()} == {OLD}
+    assert {path.name for path in (local.root / "secret").iterdir()} == {"shadow", *NAMES}
