@@ -69,9 +69,8 @@ class View:
     def untouched(self, path: str, there: os.stat_result, *, read: bytes, mode: int, uid: int, gid: int) -> bool:
         assert self.statement is not None
         known = self._placed, self._untouched, self._undone, self._spared, self._editors.paths
-        if any(path in paths for paths in known):
-            return False
-        if not self._pasts.is_untouched(path, Stat.of(there), (mode, uid, gid, read)):
+        asked = (mode, uid, gid, read)
+        if any(path in paths for paths in known) or not self._pasts.is_untouched(path, Stat.of(there), asked):
             return False
         self._untouched[path] = self.statement
         self._editors.placed(path, written=False, edited=False)

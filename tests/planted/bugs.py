@@ -275,6 +275,13 @@ BUGS = (
     ),
     # --- drift ---
     Bug(
+        name="a source that was touched counts as the one that was read",
+        file="nodeagent/ledger/pasts.py",
+        old="tuple(wanted) == asked",
+        new="tuple(wanted)[:-1] == asked[:-1]",
+        tests="tests/unit/ledger",
+    ),
+    Bug(
         name="the sweep misses a change of the mode",
         file="nodeagent/ledger/destinations.py",
         old="same = (now.mode, now.uid, now.gid) == (self.left.mode, self.left.uid, self.left.gid)",
