@@ -271,3 +271,32 @@ def _traced(
         text=True,
         check=check,
     )
+
+
+@pytest.mark.skipif(shutil.which("mkfs.ext4") is None, reason="needs mkfs.ext4 and a loop device")
+@pytest.mark.parametrize("big", [1, 12], ids=["one by one", "together"])
+def test_what_the_filesystem_took_and_the_disk_did_not_gets_no_name(tree, mounted, big):
+    """A disk that cannot hold what it promises (a thin volume): not write(2) fails, but what is waited for later."""
+    backing = mounted("-t", "tmpfs", "-o", "size=4m", "tmpfs", tree / "backing")
+    image = backing / "disk"
+    with image.open("wb") as file:
+        file.truncate(64 * 2**20)
+    run("mkfs.ext4", "-q", "-F", "-O", "^has_journal,^metadata_csum", "-E", "lazy_itable_init=1", image)
+    try:
+        disk = mounted("-o", "loop", image, tree / "d")
+    except subprocess.CalledProcessError:
+        pytest.skip("this machine has no loop device")
+    for name in ("a", "b", "c"):
+        (disk / name).write_text(f"old {name}\n")
+    os.sync()
+    for number in range(big):
+        (tree / f"s/big{number}").write_bytes(os.urandom(8 * 2**20))
+    result = Result(tree)
+    assert result.status == 23
+    assert all("No space left on device (28)" in reason for reason in result.failed.values()), result.failed
+    assert "big0" in result.failed
+    for name in ("a", "b", "c"):
+        assert (disk / name).read_text() in {f"old {name}\n", f"new {name}\n"}
+    whole = {path.name for path in (tree / "s").iterdir() if (disk / path.name).exists()}
+    assert result.done <= whole
+    assert {name for name in names(disk) if name.startswith(".")} == set()
