@@ -249,7 +249,9 @@ def convert(argv: Sequence[str], data: bytes, *, time_limit: float) -> tuple[byt
     return done.stdout if done.returncode == 0 else None, done.stderr.decode(errors="replace")
 
 
-def question(argv: Sequence[str], *, environment: Mapping[str, str], time_limit: float) -> tuple[int | None, str]:
+def question(
+    argv: Sequence[str], *, environment: Mapping[str, str], time_limit: float, cwd: str = "/"
+) -> tuple[int | None, str]:
     """Ask a program of somebody else's: its exit status, and what it printed on either output.
 
     The status is None where it cannot be started (the text says why) or takes longer (seconds); then it is ended with
@@ -259,7 +261,7 @@ def question(argv: Sequence[str], *, environment: Mapping[str, str], time_limit:
     try:
         asked = subprocess.Popen(
             list(argv),
-            cwd="/",
+            cwd=cwd,
             env=dict(environment),
             stdin=subprocess.DEVNULL,
             stdout=said,

@@ -17,14 +17,14 @@ The verbs are in ``prelude.sh``. ``&& :`` keeps a status that the step was allow
 fail in ``a``) from counting a second time, for ``set -e`` and for an ERR trap.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from nodeagent.evaluate import verbs
+from nodeagent.evaluate import hearing
 from nodeagent.evaluate.functions import Functions, Understood, functions
 from nodeagent.evaluate.meaning import CopyCall, Meaning, names
 from nodeagent.evaluate.outputs import Output
-from nodeagent.evaluate.redirects import is_bashism, overwrites
+from nodeagent.evaluate.redirects import errors_kept, is_bashism, overwrites
 from nodeagent.evaluate.sources import Sourced
 from nodeagent.evaluate.statements import Instrumented, Statements
 from nodeagent.evaluate.syntax import (
@@ -39,10 +39,11 @@ from nodeagent.evaluate.syntax import (
     Script,
     substitutes,
 )
-from nodeagent.evaluate.texts import Texts, sets_noclobber, starts_job
+from nodeagent.evaluate.texts import Texts, Traits
 from nodeagent.evaluate.touches import only_edits, plain, share, temporary, written
-from nodeagent.evaluate.untouchable import looks_at_verbs, untouchable
+from nodeagent.evaluate.untouchable import any_untouchable, looks_at_verbs, not_understood
 from nodeagent.evaluate.usage import Dots, mentions_status, reads_status
+from nodeagent.evaluate.verbs import Edits
 from nodeagent.evaluate.vocabulary import ACTING_BUILTINS
 from nodeagent.model import Phase
 
@@ -58,13 +59,13 @@ def instrument(script: Script, file: str, understood: Understood, sourced: Sourc
     """
     sourced = sourced or Sourced()
     files = {file: script, **sourced.scripts}
-    reason = _not_understood(script) or _untouchable(file, files) or looks_at_verbs(script)
+    reason = not_understood(script) or any_untouchable(file, files) or looks_at_verbs(script)
     if reason:
         return Instrumented(text=script.text, file=file, scripts=files, whole=reason)
     known = functions(files, understood, sourced.dots)
-    noclobber, jobs = any(map(sets_noclobber, files.values())), any(starts_job(s.block) for s in files.values())
-    separators = any(b"IFS=" in s.text for s in files.values())
-    unreadable = {n: why for n, s in files.items() if (why := _not_understood(s) or looks_at_verbs(s)) is not None}
+    traits = Traits.of(files.values())
+    kept, always_kept = any(map(hearing.anywhere, files.values())), any(map(hearing.for_good, files.values()))
+    unreadable = {n: why for n, s in files.items() if (why := not_understood(s) or looks_at_verbs(s)) is not None}
     readable = {n: s for n, s in files.items() if n not in unreadable}
     unread = (written(node) for n, s in files.items() if n not in readable for node, _ in s.block.items)
     shared: frozenset[bytes] = frozenset().union(*map(temporary, files.values()), *unread)
@@ -72,32 +73,21 @@ def instrument(script: Script, file: str, understood: Understood, sourced: Sourc
         statements = Statements()
         texts: dict[str, bytes] = {}
         for name, one in readable.items():
-            meaning = Meaning(one, known, understood, Texts(one, noclobber=noclobber, jobs=jobs, separators=separators))
-            writer = _Writer(one, name, known=known, meaning=meaning, statements=statements, dots=sourced.dots)
-            texts[name] = writer.write(shared)
+            meaning = Meaning(one, known, understood, Texts(one, traits))
+            writer = _Writer(
+                one, name, known=known, meaning=meaning, statements=statements, dots=sourced.dots, heard=kept
+            )
+            texts[name] = writer.write(shared, heard=always_kept or (kept and name != file))
         if statements.repeated <= shared:
             return statements.instrumented(file, files, texts, sourced.dots, unreadable)
         shared |= statements.repeated
 
 
-def _not_understood(script: Script) -> str | None:
-    return None if script.error_line is None else f"line {script.error_line} is not understood"
-
-
-def _untouchable(entry: str, files: Mapping[str, Script]) -> str | None:
-    for name, script in files.items():
-        if reason := untouchable(script):
-            return reason if name == entry else f"{name}: {reason}"
-    return None
-
-
 @dataclass(frozen=True, slots=True)
 class _Context:
-    """``used``: the status or output decides something, so nothing may be skipped. ``after``: what stands behind
-    the block looks at ``$?``."""
-
-    used: bool = False
-    after: bool = False
+    used: bool = False  # the status or output decides something, so nothing may be skipped
+    after: bool = False  # what stands behind the block looks at ``$?``
+    heard: bool = False  # what is said of errors goes to a file
 
 
 class _Writer:
@@ -110,6 +100,7 @@ class _Writer:
         meaning: Meaning,
         statements: Statements,
         dots: Dots,
+        heard: bool,
     ) -> None:
         self._script = script
         self._file = file
@@ -118,13 +109,14 @@ class _Writer:
         self._texts = meaning.texts
         self._statements = statements
         self._dots = dots
+        self._heard = heard  # of functions, which may be called where it is so
         self._shared: frozenset[bytes] = frozenset()
-        self._edits = verbs.Edits(script)
+        self._edits = Edits(script, traced=meaning.texts.traced)
 
-    def write(self, shared: frozenset[bytes]) -> bytes:
-        """The instrumented text; ``shared`` are the paths that something writes to which always runs."""
+    def write(self, shared: frozenset[bytes], *, heard: bool) -> bytes:
+        """The instrumented text; ``shared``: paths that something writes to which always runs."""
         self._shared = shared
-        self._block(self._script.block, _Context())
+        self._block(self._script.block, _Context(heard=heard))
         return self._edits.text()
 
     # --- walking ---
@@ -133,7 +125,7 @@ class _Writer:
         for index, (node, background) in enumerate(block.items):
             following = block.items[index + 1][0] if index + 1 < len(block.items) else None
             after = context.after if following is None else reads_status(self._script, following)
-            here = _Context(used=context.used or after, after=after)
+            here = replace(context, used=context.used or after, after=after)
             if background:
                 self._background(node, here)
             else:
@@ -159,7 +151,11 @@ class _Writer:
             self._always(node)
             return
         self._place(node, self._texts.compound(node))
-        context = replace(context, used=context.used or overwrites(node.redirects) is not None)
+        context = replace(
+            context,
+            used=context.used or overwrites(node.redirects) is not None,
+            heard=context.heard or errors_kept(node.redirects),
+        )
         for block in node.conditions:
             self._block(block, replace(context, used=True, after=True))
         waits = node.kind == "while" and not self._meaning.counts(node.conditions[0])
@@ -171,14 +167,14 @@ class _Writer:
         run = self._known.runs.get(node.name)
         if run is not None and run.program is not None:
             # Only calls that are marked are told, so it may be called anywhere.
-            self._edits.around(run.program, verbs.PROGRAM_OF_RUN)
+            self._edits.program_of_run(run.program)
             for logger in run.loggers:
-                self._edits.replace(logger.words[0].start, logger.words[0].end, b"__na_log")
+                self._edits.log(logger)
         elif run is None and node.name not in self._known.copies:
             if usage.isolated:
                 self._always(node.body)
             else:
-                self._node(node.body, _Context(used=usage.used, after=usage.used))
+                self._node(node.body, _Context(used=usage.used, after=usage.used, heard=self._heard))
 
     def _and_or(self, node: AndOr, context: _Context) -> None:
         context = replace(context, used=context.used or self._meaning.reads(node))
@@ -214,14 +210,10 @@ class _Writer:
             self._always(node)
             return
         ampersand = self._script.text.index(b"&", node.end)
-        number = self._statement(node, Phase.EXECUTE)
-        more = self._script.text[ampersand + 1 :].lstrip(b" \t")[:1] not in {b"", b"\n", b";", b")", b"#"}
-        self._edits.before(node.start, b"if __na_go %d; then " % number)
-        end = b"& __na_ok %d; else __na_no; fi" % number + b"; " * more
-        self._edits.replace(ampersand, ampersand + 1, end)
+        self._edits.start_gate(node, ampersand, self._statement(node, Phase.EXECUTE))
 
     def _command(self, node: Command, context: _Context) -> None:
-        if not node.words or (not is_bashism(node.redirects) and self._native(node)):
+        if not node.words or (not is_bashism(node.redirects) and self._native(node, context)):
             return
         used = context.used or self._meaning.reads(node) or (node.assigns and node.name in self._known.usage)
         used = used or self._repeats(node)
@@ -230,7 +222,7 @@ class _Writer:
             self._run(node, outputs, asked=used)
         elif used:
             if self._meaning.sources(node) and not self._dots.get((self._file, node.start)):
-                self._edits.around(node, verbs.dot(node, as_it_is=True))
+                self._edits.dot(node, as_it_is=True)
             self._always(node, outputs)
         elif self._meaning.sources(node):
             self._dot(node)
@@ -241,16 +233,15 @@ class _Writer:
         self._place(node, outputs)
 
     def _always(self, node: Node, placed: Sequence[Output] = ()) -> None:
-        """It runs each time: what it writes to is to be written each time by all that write to it. ``placed``: but for
-        what the agent places."""
+        """It runs each time: so does all that writes to what it writes to, but for what the agent ``placed``."""
         self._statements.repeated |= written(node) - {plain(output.word.text) for output in placed}
 
     def _repeats(self, node: Node) -> bool:
         return share(written(node), self._shared)
 
-    def _native(self, node: Command) -> bool:
+    def _native(self, node: Command, context: _Context) -> bool:
         if (call := self._meaning.copy_call(node)) is not None:
-            self._copy(node, call)
+            self._copy(node, call, heard=context.heard or errors_kept(node.redirects))
         elif self._meaning.prints(node) and (outputs := self._meaning.outputs(node)):
             self._place(node, outputs)
         else:
@@ -265,7 +256,7 @@ class _Writer:
     def _gate(self, node: Node, names: list[bytes]) -> int:
         number = self._statement(node, Phase.EXECUTE)
         self._note_editing(node, number)
-        self._edits.around(node, verbs.gate(number, names))
+        self._edits.gate(node, number, names)
         return number
 
     def _note_editing(self, node: Node, number: int) -> None:
@@ -286,16 +277,21 @@ class _Writer:
         if run.logs:
             self._statements.logged.add(number)
         self._note_editing(node, number)
-        self._edits.around(node, verbs.told(number) if asked else verbs.gate(number, [name.text], mark=marked))
+        if asked:
+            self._edits.told(node, number)
+        else:
+            self._edits.gate(node, number, [name.text], mark=marked)
 
     def _dot(self, node: Command) -> None:
         """Any file: what it is, and whether it defines a COPY function anew, is known when it happens."""
         self._statements.opened.setdefault(self._file, set()).update(self._dots.get((self._file, node.start), ()))
-        self._edits.around(node, verbs.dot(node))
+        self._edits.dot(node)
 
-    def _copy(self, node: Command, call: CopyCall) -> None:
+    def _copy(self, node: Command, call: CopyCall, *, heard: bool) -> None:
         number = self._statement(node, Phase.COPY if call.function is None else call.function.phase)
         self._statements.copies[number] = call
+        if heard and not (call.function and call.function.phase is Phase.MERGE):
+            self._statements.heard.add(number)
         to = plain(node.words[-1].text).rstrip(b"/")
         if share((to, to + b"/"), self._shared):
             self._statements.fresh.add(number)

@@ -53,10 +53,12 @@ __na_tx() { # NUMBER: the end of a text: the agent places it. Where that failed,
   return "$__na_s"
 }
 __na_cp() { # NUMBER NAME ARGS...: a COPY by the agent, or by NAME itself when the agent says so
-  __na_call cp "$@"
-  shift
-  case $__na_r in shell) "$@"; return ;; esac
-  return "$__na_r"
+  { __na_call cp "$@"; shift; } 2>/dev/null
+  case $__na_r in
+    shell) "$@"; return ;;
+    *\ *) while IFS= read -r __na_w; do printf '%s\n' "$__na_w"; done <"${__na_r#* }" >&2 ;; # STATUS FILE
+  esac
+  return "${__na_r%% *}"
 }
 # A function that logs what it runs is told of only where its call is marked: not in a job, a pipeline, a substitution.
 # __na_i is the number of the call under way, __na_k those of the calls around it.

@@ -34,6 +34,14 @@ def _is_file_output(redirect: Redirect, operators: set[str]) -> bool:
     return redirect.operator in operators and redirect.descriptor in {None, 1}
 
 
+def errors_kept(redirects: Sequence[Redirect]) -> bool:
+    """Does what the statement says of its errors go to a file?"""
+    files = [r for r in redirects if r.target is not None and r.target.literal != "/dev/null"]
+    into = any(r.operator in {"&>", "&>>"} or (r.operator in {">", ">>", ">|"} and r.descriptor == 2) for r in files)
+    joined = any(r.operator == ">&" and r.descriptor == 2 for r in redirects)
+    return into or (joined and any(_is_file_output(r, {">", ">>", ">|"}) for r in files))
+
+
 def is_log(target: Word) -> bool:
     path = target.text.strip(b"\"'")
     return path.endswith(b".log") or path.startswith((b"/dev/", b"/proc/", b"/sys/", b"/var/log/", b"/run/log/"))

@@ -26,7 +26,7 @@ _SIZE_LIMIT = 2**20  # bytes that are read of a file that is not known
 
 def with_notice(text: bytes) -> bytes:
     """Say in line 1 that the file has been opened; ``$?`` stays as the file finds it."""
-    return b"__na_in && :; " + text
+    return b"{ __na_in && :; } 2>/dev/null; " + text
 
 
 class Note:

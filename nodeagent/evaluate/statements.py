@@ -18,11 +18,12 @@ _ASIDE = "it is sourced where its status or output is used"
 class Instrumented:
     """``statements[n]`` is the step that the text names by the number ``n``.
 
-    ``logged`` holds the numbers of the steps whose own function logs what runs; ``lists`` of those that ``set -e`` may
-    let fail; ``fresh`` of each COPY or WRITE whose file something edits that always runs, so that the verb has to put
-    its own text first; ``editing`` of the steps that do nothing but edit files in place. ``scripts`` are the program
-    and the files that it may source, by name; ``sourced`` the texts of those that are instrumented; ``left`` says of
-    the others why the shell reads them as they are; ``dots`` say where (file, line) which of them may be meant.
+    ``logged`` holds the numbers of the steps whose own function logs what runs; ``lists`` of those that ``set -e``
+    may let fail; ``heard`` of each COPY whose error text goes to a file; ``fresh`` of each COPY or WRITE whose file
+    something edits that always runs, so that the verb has to put its own text first; ``editing`` of the steps that do
+    nothing but edit files in place. ``scripts`` are the program
+    and the files that it may source, by name; ``sourced`` the texts of those that are instrumented; ``left`` says
+    of the others why the shell reads them as they are; ``dots`` say where (file, line) which of them may be meant.
     ``whole`` says why the program is to be run as one step; then ``text`` is as given.
     """
 
@@ -34,6 +35,7 @@ class Instrumented:
     lists: frozenset[int] = frozenset()
     fresh: frozenset[int] = frozenset()
     editing: frozenset[int] = frozenset()
+    heard: frozenset[int] = frozenset()
     dots: tuple[tuple[str, int, tuple[str, ...]], ...] = ()
     sourced: Mapping[str, bytes] = field(default_factory=dict)
     scripts: Mapping[str, Script] = field(default_factory=dict)
@@ -52,6 +54,7 @@ class Statements:
         self.lists: set[int] = set()
         self.fresh: set[int] = set()
         self.editing: set[int] = set()
+        self.heard: set[int] = set()
         self.repeated: set[bytes] = set()  # paths that something writes to which always runs
         self.opened: dict[str, set[str]] = {}  # by file, those that a '.' of it may open with their steps
 
@@ -104,6 +107,7 @@ class Statements:
             lists=frozenset(self.lists),
             fresh=frozenset(self.fresh),
             editing=frozenset(self.editing),
+            heard=frozenset(self.heard),
             dots=tuple((name, _line(scripts[name].text, at), files) for (name, at), files in dots.items()),
             sourced={name: text for name, text in texts.items() if name != file and name in opened},
             scripts=scripts,

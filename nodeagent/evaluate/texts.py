@@ -5,6 +5,9 @@ only that of compounds, ``tee``, ``cat``, ``echo`` and ``printf`` is one: a prog
 """
 
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
 
 from nodeagent.evaluate.leaving import leaves
 from nodeagent.evaluate.outputs import INPUTS, Output, of_tee, redirected
@@ -27,21 +30,42 @@ from nodeagent.evaluate.vocabulary import LEAVING, TEXT_COMMANDS
 from nodeagent.model import Phase
 
 _NOCLOBBER = re.compile(rb"(?<![\w-])set\s+-\w*C|noclobber")
+_TRACES = re.compile(rb"(?<![\w-])set\s[^;&|\n]*-\w*x|xtrace|\A#![^\n]*\s-\w*x")
 
 
-def sets_noclobber(script: Script) -> bool:
-    return _NOCLOBBER.search(script.text) is not None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traits:
+    """What a program may do that decides about texts anywhere in it.
+
+    ``noclobber``: set that option; ``jobs``: start any in the background; ``separators``: set ``IFS``;
+    ``traced``: trace itself (``set -x``).
+    """
+
+    noclobber: bool = False
+    jobs: bool = False
+    separators: bool = False
+    traced: bool = False
+
+    @classmethod
+    def of(cls, scripts: Iterable[Script]) -> Self:
+        found = list(scripts)
+        return cls(
+            noclobber=any(_NOCLOBBER.search(script.text) for script in found),
+            jobs=any(starts_job(script.block) for script in found),
+            separators=any(b"IFS=" in script.text for script in found),
+            traced=any(_TRACES.search(script.text) for script in found),
+        )
 
 
 class Texts:
-    """Reads one text's statements; ``noclobber``: the program may set that option; ``jobs``: it starts
-    any in the background; ``separators``: it sets ``IFS``."""
+    """Reads one text's statements."""
 
-    def __init__(self, script: Script, *, noclobber: bool, jobs: bool, separators: bool = False) -> None:
+    def __init__(self, script: Script, traits: Traits) -> None:
         self._script = script
-        self._jobs = jobs
-        self._noclobber = noclobber
-        self._separators = separators
+        self._jobs = traits.jobs
+        self._noclobber = traits.noclobber
+        self._separators = traits.separators
+        self.traced = traits.traced
 
     def command(self, node: Command) -> tuple[Output, ...]:
         """The files that a command other than a function prints to."""

@@ -1,6 +1,7 @@
 """What makes a program one that cannot be instrumented at all."""
 
 import re
+from collections.abc import Mapping
 
 from nodeagent.evaluate.syntax import Script, functions_in, without_comments
 
@@ -27,3 +28,14 @@ def looks_at_verbs(script: Script) -> str | None:
     """Why this one text cannot be instrumented, or None."""
     found = _LOOKS.search(without_comments(script))
     return f"it uses {found.group().decode()}" if found else None
+
+
+def not_understood(script: Script) -> str | None:
+    return None if script.error_line is None else f"line {script.error_line} is not understood"
+
+
+def any_untouchable(entry: str, files: Mapping[str, Script]) -> str | None:
+    for name, script in files.items():
+        if reason := untouchable(script):
+            return reason if name == entry else f"{name}: {reason}"
+    return None

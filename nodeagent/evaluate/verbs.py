@@ -2,64 +2,62 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from nodeagent.evaluate.outputs import Output
 from nodeagent.evaluate.syntax import Command, Node, Script, substitutes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Around:
-    """What is put in front of a statement, and behind it."""
-
-    before: bytes
-    behind: bytes
-
-
-def gate(number: int, names: Sequence[bytes], *, mark: bool = False) -> Around:
-    """A step that runs if it may.
-
-    Args:
-        number: of the step.
-        names: it is one only if none of them is a function or a built-in when it is reached.
-        mark: it calls a function that tells what it runs.
-    """
-    before = b"if __na_go %s; then " % b" ".join([b"%d" % number, *names]) + b"__na_at %d; " % number * mark
-    return Around(before=before, behind=b"; __na_ok %d && :; else __na_no; fi" % number)
-
-
-def told(number: int) -> Around:
-    """A call that always runs of a function that tells what it runs."""
-    return Around(before=b"{ __na_at %d && :; " % number, behind=b"; __na_of && :; }")
-
-
-def dot(node: Command, *, as_it_is: bool = False) -> Around:
-    """A ``.``. ``as_it_is``: its file is read without verbs."""
-    words = node.words[0].text + b" " + node.words[1].text
-    return Around(before=b"{ __na_%s %s && :; " % (b"see" if as_it_is else b"dot", words), behind=b"; }")
-
-
-PROGRAM_OF_RUN = Around(before=b'__na_run "$@"; ', behind=b"; __na_ran && :")
-
-
 class Edits:
-    """Collects what one text becomes. Of two statements that begin or end at one place, the inner one comes first."""
+    """Collects what one text becomes. Of two statements that begin or end at one place, the inner one comes first.
 
-    def __init__(self, script: Script) -> None:
+    Where the program traces itself (``traced``), the verbs' own trace goes nowhere, so that a file that keeps it holds
+    what the plain shell says; but for what expands the script's own words, whose errors are to be seen.
+    """
+
+    def __init__(self, script: Script, *, traced: bool) -> None:
         self._script = script
+        self._traced = traced
         self._openings: defaultdict[int, list[bytes]] = defaultdict(list)
         self._closings: defaultdict[int, list[bytes]] = defaultdict(list)
         self._replaced: dict[int, tuple[int, bytes]] = {}
 
-    def around(self, node: Node, verbs: Around) -> None:
-        self._openings[node.start].append(verbs.before)
-        self._closings[node.end].append(verbs.behind)
+    def gate(self, node: Node, number: int, names: Sequence[bytes], *, mark: bool = False) -> None:
+        """A step that runs if it may.
 
-    def replace(self, start: int, end: int, new: bytes) -> None:
-        self._replaced[start] = end, new
+        Args:
+            node: the statement.
+            number: of the step.
+            names: it is one only if none of them is a function or a built-in when it is reached.
+            mark: it calls a function that tells what it runs.
+        """
+        before = self._open_gate(number, names) + (self._verb(b"__na_at %d" % number) + b"; ") * mark
+        self._around(node, before, self._close_gate(b"; ", b"__na_ok %d && :" % number))
 
-    def before(self, at: int, new: bytes) -> None:
-        self._openings[at].append(new)
+    def start_gate(self, node: Node, ampersand: int, number: int) -> None:
+        """A job in the background that starts if it may; ``ampersand`` is the place of its ``&``."""
+        more = self._script.text[ampersand + 1 :].lstrip(b" \t")[:1] not in {b"", b"\n", b";", b")", b"#"}
+        self.before(node.start, self._open_gate(number, ()))
+        end = self._close_gate(b"& ", b"__na_ok %d" % number)
+        self.replace(ampersand, ampersand + 1, end + b"; " * more)
+
+    def told(self, node: Node, number: int) -> None:
+        """A call that always runs of a function that tells what it runs."""
+        before = b"{ " + self._verb(b"__na_at %d && :" % number) + b"; "
+        self._around(node, before, b"; " + self._verb(b"__na_of && :") + b"; }")
+
+    def dot(self, node: Command, *, as_it_is: bool = False) -> None:
+        """A ``.``. ``as_it_is``: its file is read without verbs."""
+        words = node.words[0].text + b" " + node.words[1].text
+        verb = b"__na_see %s && :" if as_it_is else b"__na_dot %s && :"
+        self._around(node, b"{ " + self._verb(verb % words, words) + b"; ", b"; }")
+
+    def program_of_run(self, node: Command) -> None:
+        self._around(node, self._verb(b'__na_run "$@"') + b"; ", b"; " + self._verb(b"__na_ran && :"))
+
+    def log(self, node: Command) -> None:
+        """``logger`` in such a function; where it is traced, it runs, and says so."""
+        if not self._traced:
+            self.replace(node.words[0].start, node.words[0].end, b"__na_log")
 
     def place(self, node: Node, outputs: Sequence[tuple[int, Output]], *, status: bool) -> None:
         """Have the agent place what a statement prints into files.
@@ -70,15 +68,38 @@ class Edits:
             status: the statement looks at ``$?``.
         """
         several = len(outputs) > 1
-        before, behind = b"{ " + b"__na_s=$?; " * status, b""
+        before, behind = b"{ " + (self._verb(b"__na_s=$?") + b"; ") * status, b""
         for number, output in outputs:
             word = output.word
-            before += b"__na_t=%s" % word.text + (b" && :; " if substitutes(word) else b"; ") + b"__na_to %d; " % number
             name = b"__na_o%d" % number if several else b"__na_o"
-            before += name + b"=$__na_o; " if several else b""
+            assigned = b"__na_t=%s" % word.text + b" && :" * substitutes(word)
+            before += self._verb(assigned, word.text) + b"; "
+            before += self._verb(b"__na_to %d" % number + (b"; %s=$__na_o" % name) * several) + b"; "
             self.replace(word.start, word.end, b"$" + name if output.split else b'"$%s"' % name)
-            behind = b"; __na_tx %d && __na_no" % number + behind
-        self.around(node, Around(before=before + b"__na_is && :; " * status, behind=behind + b"; }"))
+            behind = b"; " + self._verb(b"__na_tx %d && __na_no" % number) + behind
+        self._around(node, before + (self._verb(b"__na_is && :") + b"; ") * status, behind + b"; }")
+
+    def before(self, at: int, new: bytes) -> None:
+        self._openings[at].append(new)
+
+    def replace(self, start: int, end: int, new: bytes) -> None:
+        self._replaced[start] = end, new
+
+    def _around(self, node: Node, before: bytes, behind: bytes) -> None:
+        self._openings[node.start].append(before)
+        self._closings[node.end].append(behind)
+
+    def _open_gate(self, number: int, names: Sequence[bytes]) -> bytes:
+        words = b" ".join([b"%d" % number, *names])
+        return b"if " + self._verb(b"__na_go %s" % words, words) + b"; then "
+
+    def _close_gate(self, end: bytes, ok: bytes) -> bytes:
+        return end + self._verb(ok) + b"; else " + self._verb(b"__na_no") + b"; fi"
+
+    def _verb(self, call: bytes, words: bytes = b"") -> bytes:
+        """``words``: those of the script's own in it."""
+        expands = b"$" in words or b"`" in words
+        return b"{ %s; } 2>/dev/null" % call if self._traced and not expands else call
 
     def text(self) -> bytes:
         """The text as it has become."""

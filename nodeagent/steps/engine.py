@@ -186,7 +186,15 @@ class Steps:
     def _cp(self, number: int, arguments: list[str], stand: Stand) -> str:
         statement = self._reach.to(number)
         status = self.native.copy(statement, self._program.copies[number], arguments, stand)
-        return "shell" if status is None else str(status)
+        if status is None:
+            return "shell"
+        if not status or number not in self._program.heard:
+            return str(status)
+        said = self._staging / "said"
+        said.write_text(
+            self.native.says(self._program.copies[number], arguments, stand, status), errors="surrogateescape"
+        )
+        return f"{status} {said}"
 
     def _to(self, place: int, target: str, stand: Stand) -> str:
         statement = self._reach.to(place)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 
-from nodeagent.apply import append, copy, merge, write
+from nodeagent.apply import append, complaint, copy, merge, write
 from nodeagent.apply.paths import is_plain_destination, refusal
 from nodeagent.apply.rsync import CopyOptions, is_local
 from nodeagent.apply.rsync import parse as parse_flags
@@ -45,6 +45,7 @@ class Native:
         self._appends = append.Appends(statements=statements)
         self._merges = merge.Merges(statements=statements)
         self._done: set[str] = set()
+        self._failures: list[str] = []  # of the last COPY
         self._left_to_shell: set[str] = set()
         self.waiting: list[str] = []
 
@@ -78,11 +79,18 @@ class Native:
             self._merge(statement, operands, stand) if merges else self._copy(statement, call, operands, options, stand)
         )
 
+    def says(self, call: CopyCall, arguments: list[str], stand: Stand, status: int) -> str:
+        """What rsync would have said of the COPY that has failed just now."""
+        return complaint.of_rsync(
+            [*call.flags, *_operands(call, arguments)], self._failures, cwd=stand.cwd, status=status
+        )
+
     def _copy(
         self, statement: Statement, call: CopyCall, operands: list[str], options: CopyOptions, stand: Stand
     ) -> int:
         number, began = self._account.next_number(), time.monotonic()
         self._view.statement, self._view.anew = statement, statement.number in self._fresh
+        self._failures.clear()
         unchanged = 0
 
         def report(change: FileChange) -> None:
@@ -92,6 +100,8 @@ class Native:
                 unchanged += 1
                 self._account.counts[Change.UNCHANGED] += 1
                 return
+            if change.change is Change.FAILED:
+                self._failures.append(change.reason)
             self._account.placed(statement, change, number)
 
         function = call.function

@@ -47,7 +47,7 @@ BUGS = (
     Bug(
         name="a text does not find the status of the statement before",
         file="nodeagent/evaluate/verbs.py",
-        old='b"__na_is && :; " * status',
+        old='(self._verb(b"__na_is && :") + b"; ") * status',
         new='b""',
         tests="tests/equivalence/test_appends.py -k 'echo'",
     ),
@@ -75,8 +75,8 @@ BUGS = (
     Bug(
         name="a status that set -e let pass counts a second time",
         file="nodeagent/evaluate/verbs.py",
-        old='behind=b"; __na_ok %d && :; else __na_no; fi" % number)',
-        new='behind=b"; __na_ok %d; else __na_no; fi" % number)',
+        old='self._close_gate(b"; ", b"__na_ok %d && :" % number)',
+        new='self._close_gate(b"; ", b"__na_ok %d" % number)',
         tests=f"{_CASES} -k 'set-e or trap'",
     ),
     Bug(
@@ -111,8 +111,8 @@ BUGS = (
     Bug(
         name="what $? of the next statement looks at becomes a step",
         file="nodeagent/evaluate/instrument.py",
-        old="here = _Context(used=context.used or after, after=after)",
-        new="here = _Context(used=context.used, after=after)",
+        old="here = replace(context, used=context.used or after, after=after)",
+        new="here = replace(context, after=after)",
         tests=f"tests/unit/evaluate/test_instrument.py {_CASES}",
     ),
     Bug(

@@ -107,7 +107,7 @@ def test_what_a_killed_agent_has_left_is_brought_back(tree, tmp_path):
 
 
 def test_the_first_line_says_that_the_file_is_open_and_stays_the_first():
-    assert with_notice(b"#!/bin/sh\nx\n") == b"__na_in && :; #!/bin/sh\nx\n"
+    assert with_notice(b"#!/bin/sh\nx\n") == b"{ __na_in && :; } 2>/dev/null; #!/bin/sh\nx\n"
 
 
 def test_a_text_that_cannot_be_brought_back_is_brought_back_by_the_next_run(tree, tmp_path):
