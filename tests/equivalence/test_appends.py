@@ -163,7 +163,6 @@ bash: cat <<<x >>/etc/f
 bash: cat <(echo x) >>/etc/f
 bash: a=(x y); printf '%s\n' "${a[@]}" >>/etc/f
 bash: [[ -e /none ]] || echo x >>/etc/f
-bash: time echo x >>/etc/f 2>/dev/null
 bash: dirs >>/etc/f
 """.strip().splitlines()
 # What they append in is a process of its own that verbs do not reach, a text that is read later, another language, or
