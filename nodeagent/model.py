@@ -390,6 +390,21 @@ class PollOutcome:
     failure: Failure | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptOutcome:
+    """What was found of a commit that is to be accepted. Commits in hex.
+
+    ``head`` is the commit of what the node follows, ``shown`` (``branch main``) says what that is; ``needed``: it does
+    not descend from where the node stands.
+    """
+
+    commit: str
+    head: str
+    shown: str
+    origin: Commit
+    needed: bool
+
+
 class Mode(enum.StrEnum):
     """What the apply worker found itself allowed to do."""
 

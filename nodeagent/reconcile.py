@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from nodeagent import node
+from nodeagent import ancestry, node
 from nodeagent.config import Config
 from nodeagent.drifted import Drifts
 from nodeagent.errors import LedgerUnavailable, NodeagentError, TransientError
@@ -23,6 +23,7 @@ from nodeagent.jobs.probe import Probe
 from nodeagent.ledger import database, destinations, remarks, statements, undo, watch
 from nodeagent.ledger.sources import Source
 from nodeagent.model import (
+    AcceptOutcome,
     ApplyOutcome,
     Evaluation,
     Failure,
@@ -54,8 +55,8 @@ _WARNING = 4  # syslog severity
 def poll(config: Config, current: str, stop: threading.Event, reporter: Reporter) -> PollOutcome:
     """Look at the node and at the remote, and fetch what is new; gives up root in this process."""
     reporter.report(Looked(quiet=watch.is_quiet(config.paths.runtime, node.boot_id())))
-    directory = os.environ.get("CREDENTIALS_DIRECTORY")
-    return source_poll.poll(config, current, stop, reporter, Path(directory) if directory else None)
+    standing = ancestry.standing(config, current)
+    return source_poll.poll(config, current, stop, reporter, _credentials(), standing=standing)
 
 
 def fetch_named(config: Config, name: str) -> PollOutcome:
@@ -64,9 +65,21 @@ def fetch_named(config: Config, name: str) -> PollOutcome:
     Raises:
         NodeagentError: it cannot be had.
     """
+    return PollOutcome(commit=source_poll.fetch_named(config, name, _credentials()), moved=False)
+
+
+def examine(config: Config, name: str) -> AcceptOutcome:
+    """Look whether this node may accept a commit; gives up root in this process.
+
+    Raises:
+        NodeagentError: it cannot be had.
+    """
+    return source_poll.examine(config, name, ancestry.standing(config, ""), _credentials())
+
+
+def _credentials() -> Path | None:
     directory = os.environ.get("CREDENTIALS_DIRECTORY")
-    commit = source_poll.fetch_named(config, name, Path(directory) if directory else None)
-    return PollOutcome(commit=commit, moved=False)
+    return Path(directory) if directory else None
 
 
 def apply_cycle(
@@ -233,15 +246,16 @@ class _Cycle:
         if checkout.commit != commit or not checkout.intact(checkout.tree):
             have = checkout.have()
             bound = descendant and not refs.is_commit(config.source.ref)  # who names a commit has decided
-            ancestor = checkout.commit if bound and (self._source.state() or self._source.is_rebuilt()) else ""
+            known = checkout.commit if bound and (self._source.state() or self._source.is_rebuilt()) else ""
+            standing = ancestry.since(self._connection, self._source, known)
 
             def send(out: BinaryIO) -> None:
                 confine(config.source.user)
-                export(source_poll.store_path(config), commit, have, out, ancestor=ancestor)
+                export(source_poll.store_path(config), commit, have, out, standing=standing)
 
             with checkout.staging() as staging:
                 with stream(send, time_limit=config.source.fetch_limit) as received:
-                    manifest = receive(received, commit, config.limits, staging, have, ancestor=ancestor)
+                    manifest = receive(received, commit, config.limits, staging, have, standing=standing)
                 check(functools.partial(checkout.read, manifest, staging), manifest.items)
                 checkout.install(manifest, staging)
         self._remember_origin(checkout)

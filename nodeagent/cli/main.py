@@ -17,6 +17,7 @@ _MODULES = {
     "apply": "apply",
     "adopt": "apply",
     "plan": "plan",
+    "accept": "accept",
     "status": "status",
     "history": "history",
     "why": "why",

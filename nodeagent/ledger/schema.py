@@ -223,4 +223,31 @@ CREATE TABLE editor (                      -- steps that wrote to a destination 
 CREATE INDEX editor_step ON editor (source, key, reach);
 """
 
-STEPS = (_FIRST, _ORIGINS, _DUE, _UNDO, _PRUNE, _DRIFT, _REBUILT, _MERGE, _CONTINUES, _STAGING, _READ, _EDITOR)
+_ACCEPTED = """
+CREATE TABLE accepted (                    -- commits that a person took although they descend not from the one before
+    id INTEGER PRIMARY KEY,
+    source INTEGER NOT NULL REFERENCES source (id),
+    former TEXT NOT NULL,                  -- the commit at which the node stood
+    commit_id TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    who TEXT NOT NULL,
+    since REAL NOT NULL,
+    ended REAL                             -- when the next revision was taken; NULL: it is waited for
+);
+"""
+
+STEPS = (
+    _FIRST,
+    _ORIGINS,
+    _DUE,
+    _UNDO,
+    _PRUNE,
+    _DRIFT,
+    _REBUILT,
+    _MERGE,
+    _CONTINUES,
+    _STAGING,
+    _READ,
+    _EDITOR,
+    _ACCEPTED,
+)

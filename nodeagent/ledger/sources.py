@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from nodeagent.ledger import changes
+from nodeagent.ledger import accepted, changes
 from nodeagent.ledger.database import Connection
 from nodeagent.model import Attempt, Revision, Scope, Trigger
 
@@ -96,6 +96,7 @@ class Source:
         connection.execute("PRAGMA synchronous = FULL")
         with connection:
             connection.execute("BEGIN")
+            accepted.end(connection, self.name, revision.commit)
             connection.execute(
                 "INSERT INTO source (name, tree, commit_id, boot, finished, attempted, applied, ready_boot,"
                 " last_finished, failed, pending) VALUES (?, ?, ?, ?, 0, ?, '', '', 0, '[]', '[]')"

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from nodeagent.config import Limits
-from nodeagent.errors import NodeagentError, NonFastForward, RevisionRejected, StoreUnusable, WorkerFailed, by_code
+from nodeagent.errors import NodeagentError, RevisionRejected, StoreUnusable, WorkerFailed, by_code
 from nodeagent.source import git, objects
 from nodeagent.source.foreign import one_line
+from nodeagent.source.history import ANYTHING, Standing, refusal
 from nodeagent.source.manifest import Entry, Item, Manifest
 from nodeagent.source.objects import Kind, Mode, TreeEntry
 
@@ -41,19 +42,21 @@ _LONGEST_DESCENT = 100_000  # commits between the ancestor and the new one
 _DEVIATES = "what was handed over is not what the commit names: is somebody at work in the fetch user's processes?"
 
 
-def export(store_path: Path, commit: str, have: Container[str], stream: BinaryIO, *, ancestor: str = "") -> None:
+def export(
+    store_path: Path, commit: str, have: Container[str], stream: BinaryIO, *, standing: Standing = ANYTHING
+) -> None:
     """Send a revision; runs in an unprivileged child that owns the store and talks to no network.
 
     A failure is sent too, so that :func:`receive` raises it on the other side.
 
-    ``have`` holds the ids of the blobs that the receiver has already. With an ``ancestor``, the proof goes along that
-    the commit descends from it.
+    ``have`` holds the ids of the blobs that the receiver has already. With a ``standing`` that
+    is not empty, the proof goes along that the commit descends from it.
     """
     git.configure(Path("/nonexistent"), 1, 1)
     store = git.Store.open(store_path)
     with contextlib.suppress(BrokenPipeError):  # the receiver has seen enough
         try:
-            _export(store, commit, have, stream, ancestor)
+            _export(store, commit, have, stream, standing)
         except NodeagentError as error:
             if isinstance(error, StoreUnusable) and store.has(commit):
                 git.Store.anew(store_path)  # damaged: the next poll fetches all of it again
@@ -62,28 +65,34 @@ def export(store_path: Path, commit: str, have: Container[str], stream: BinaryIO
 
 
 def receive(
-    stream: BinaryIO, commit: str, limits: Limits, staging: Path, have: Mapping[str, int], *, ancestor: str = ""
+    stream: BinaryIO,
+    commit: str,
+    limits: Limits,
+    staging: Path,
+    have: Mapping[str, int],
+    *,
+    standing: Standing = ANYTHING,
 ) -> Manifest:
     """Take a revision in; runs as root, and trusts nothing of the stream.
 
     New blobs become files of ``staging`` (empty, and only root can enter it), named by their id, mode 0600.
 
     ``have`` holds the ids of the blobs that need not be sent, the same ones that ``export`` was told, with their sizes.
-    With an ``ancestor``, the commit is accepted only if it descends from that one.
+    The commit is accepted only if it descends from ``standing``.
 
     Raises:
         RevisionRejected: the revision breaks a limit or is hostile, or the sender is.
         WorkerFailed: the stream ended early: the sender crashed or was killed.
         NodeagentError: what the sender failed with.
     """
-    return _Receiver(stream, limits, staging, have).run(commit, ancestor)
+    return _Receiver(stream, limits, staging, have).run(commit, standing.commits)
 
 
 # --- sending ---------------------------------------------------------------------------------------------------
 
 
-def _export(store: git.Store, commit: str, have: Container[str], stream: BinaryIO, ancestor: str) -> None:
-    for oid in _descent(store, commit, ancestor):
+def _export(store: git.Store, commit: str, have: Container[str], stream: BinaryIO, standing: Standing) -> None:
+    for oid in _descent(store, commit, standing):
         _send(stream, _FRAMES[Kind.COMMIT], store.read(oid))
     with contextlib.suppress(objects.MalformedError):  # the receiver finds it too, and says so
         for kind, content in _contents(store, objects.commit_tree(store.read(commit)), have):
@@ -119,24 +128,24 @@ def _contents(store: git.Store, tree: str, have: Container[str]) -> Iterator[tup
             yield Kind.BLOB, content
 
 
-def _descent(store: git.Store, commit: str, ancestor: str) -> Sequence[str]:
-    """The commits of a shortest way from the commit back to its ancestor, both included."""
-    if not ancestor:
+def _descent(store: git.Store, commit: str, standing: Standing) -> Sequence[str]:
+    """The commits of a shortest way from the commit back to where the node stands, both included."""
+    if not standing.commits:
         return [commit]
     child = {commit: ""}
     queue = deque([commit])
-    while queue and ancestor not in child:
+    found = commit if commit in standing.commits else ""
+    while queue and not found:
         at = queue.popleft()
         for parent in objects.commit_parents(store.read(at)):
             if parent not in child and store.has(parent):  # what lies beyond the border of a shallow store is not there
                 child[parent] = at
                 queue.append(parent)
-    if ancestor not in child:
-        raise NonFastForward(
-            f"the commit {commit} does not descend from {ancestor}, at which the node stands: restore the branch, or "
-            f"accept it with nodeagent accept {commit}"
-        )
-    way = [ancestor]
+                found = found or (parent if parent in standing.commits else "")
+    if not found:
+        authored = objects.commit_origin(store.read(commit)).authored
+        raise refusal("what the node follows", commit, authored, standing)
+    way = [found]
     while way[-1] != commit:
         way.append(child[way[-1]])
     return way[::-1]
@@ -160,12 +169,12 @@ class _Receiver:
         self._names = 0
         self._items: dict[str, Item] = {}
 
-    def run(self, commit: str, ancestor: str) -> Manifest:
+    def run(self, commit: str, ancestors: Sequence[str]) -> Manifest:
         content = self._object(Kind.COMMIT, commit, _LONGEST_COMMIT, f"commit {commit}")
         try:
             tree = objects.commit_tree(content)
-            if ancestor:
-                self._follow(commit, content, ancestor)
+            if ancestors:
+                self._follow(commit, content, ancestors)
             self._walk(tree)
         except objects.MalformedError as error:
             raise RevisionRejected(f"commit {commit}: {error}: it was not made by git; push a sound one") from error
@@ -173,18 +182,18 @@ class _Receiver:
             raise RevisionRejected(f"commit {commit}: {_DEVIATES}")
         return Manifest(commit=commit, tree=tree, items=self._items, origin=objects.commit_origin(content))
 
-    def _follow(self, commit: str, content: bytes, ancestor: str) -> None:
-        """Take the commits in that lead back to the ancestor."""
+    def _follow(self, commit: str, content: bytes, ancestors: Sequence[str]) -> None:
+        """Take the commits in that lead back to one of the ancestors."""
         at = commit
         for _ in range(_LONGEST_DESCENT):
-            if at == ancestor:
+            if at in ancestors:
                 return
             parents = objects.commit_parents(content)
             content = self._read(self._frame(_FRAMES[Kind.COMMIT], at, _LONGEST_COMMIT))
             at = objects.object_id(Kind.COMMIT, content)
             if at not in parents:
                 raise RevisionRejected(f"commit {commit}: {_DEVIATES}")
-        raise RevisionRejected(f"commit {commit}: more than {_LONGEST_DESCENT} commits after {ancestor}")
+        raise RevisionRejected(f"commit {commit}: more than {_LONGEST_DESCENT} commits after {ancestors[0]}")
 
     def _walk(self, tree: str) -> None:
         walk = [(b"", iter(self._tree(tree, "the top of the tree")))]

@@ -9,10 +9,11 @@ import threading
 from pathlib import Path
 
 from nodeagent.config import Config
-from nodeagent.errors import NodeagentError, NonFastForward, StoreUnusable, TransientError
-from nodeagent.model import Failure, Notice, PollOutcome, Reporter
-from nodeagent.source import address, git, known_hosts, refs, retry, storage
+from nodeagent.errors import NodeagentError, ReferenceNotFound, StoreUnusable, TransientError
+from nodeagent.model import AcceptOutcome, Failure, Notice, PollOutcome, Reporter
+from nodeagent.source import address, git, history, known_hosts, objects, refs, retry, storage
 from nodeagent.source.confine import account, confine
+from nodeagent.source.history import ANYTHING, Standing
 from nodeagent.source.unlock import unlock
 
 WARNING = 4  # syslog severity
@@ -59,7 +60,13 @@ def warm(config: Config) -> None:
 
 
 def poll(
-    config: Config, current: str, stop: threading.Event, reporter: Reporter, credentials_directory: Path | None
+    config: Config,
+    current: str,
+    stop: threading.Event,
+    reporter: Reporter,
+    credentials_directory: Path | None,
+    *,
+    standing: Standing = ANYTHING,
 ) -> PollOutcome:
     """Ask the server for the branch's commit, and fetch it if the store lacks it.
 
@@ -68,16 +75,17 @@ def poll(
 
     Args:
         config: the whole configuration.
-        current: the commit that the node stands at, or empty; the branch may only move on from it.
+        current: the newest commit that is known, or empty.
         stop: ends a wait between two attempts.
         reporter: told of attempts that failed.
         credentials_directory: what systemd put into ``$CREDENTIALS_DIRECTORY``; None outside of a unit.
+        standing: what the ref may move on from.
     """
     try:
         prepare(config)
         key = unlock(config, credentials_directory)
         _become_fetcher(config)
-        job = functools.partial(_look, config, current, key)
+        job = functools.partial(_look, config, standing, key)
         commit = retry.attempts(stop, config.retry_delay, _patience(config), functools.partial(_tell, reporter), job)
     except NodeagentError as error:
         failure = Failure(code=error.code, message=str(error), transient=isinstance(error, TransientError))
@@ -105,6 +113,42 @@ def fetch_named(config: Config, name: str, credentials_directory: Path | None) -
     return target.commit
 
 
+def examine(config: Config, name: str, standing: Standing, credentials_directory: Path | None) -> AcceptOutcome:
+    """Look whether a node may be told to accept a commit, by its full id or a branch's or tag's name.
+
+    Gives up root in this process. One attempt; what is followed stays as it is.
+
+    Raises:
+        ReferenceNotFound: the server does not have it, or not in the history of the ref that the node follows.
+        NodeagentError: as :func:`poll`, which returns it.
+    """
+    prepare(config)
+    key = unlock(config, credentials_directory)
+    _become_fetcher(config)
+    store = git.Store.open(store_path(config))
+    if not store.is_whole and not all(store.has(old) for old in standing.commits):
+        store = git.Store.anew(store.path)
+    store, head = _bring(config, store, config.source.ref, key, whole=True, aside=True)
+    commit = name
+    if not refs.is_commit(name):
+        store, target = _bring(config, store, name, key, whole=True, aside=True)
+        commit = target.commit
+    elif not store.is_ancestor(name, head.commit) and not store.is_whole:  # it may lie behind the border
+        store, head = _bring(config, git.Store.anew(store.path), config.source.ref, key, whole=True, aside=True)
+    if not store.is_ancestor(commit, head.commit):
+        raise ReferenceNotFound(
+            f"{config.source.url}: {head.shown} is at {head.commit}, and {commit} is not in its history: push it "
+            "there, or accept what is there"
+        )
+    return AcceptOutcome(
+        commit=commit,
+        head=head.commit,
+        shown=head.shown,
+        origin=objects.commit_origin(store.read(commit)),
+        needed=not any(store.is_ancestor(old, head.commit) for old in standing.commits),
+    )
+
+
 def _become_fetcher(config: Config) -> None:
     confine(config.source.user)
     git.configure(home_path(config), config.source.connect_timeout, config.source.timeout)
@@ -121,29 +165,28 @@ def _held(config: Config, current: str) -> str:
         return ""
 
 
-def _look(config: Config, current: str, key: bytes) -> str:
+def _look(config: Config, standing: Standing, key: bytes) -> str:
     """One attempt: the branch's commit, which the store then holds."""
     path = store_path(config)
     store = git.Store.open(path)
     try:
-        return _follow(config, store, current, key)
+        return _follow(config, store, standing, key)
     except StoreUnusable:
         git.Store.anew(path)  # the next attempt fetches all of it again
         raise
 
 
-def _follow(config: Config, store: git.Store, current: str, key: bytes) -> str:
-    if current and not store.has(current) and not store.is_whole:
-        store = git.Store.anew(store.path)  # only a whole history can tell whether the branch moved on from current
+def _follow(config: Config, store: git.Store, standing: Standing, key: bytes) -> str:
+    olds = standing.commits
+    if olds and not store.has(olds[0]) and not store.is_whole:
+        store = git.Store.anew(store.path)  # only a whole history can tell whether the branch moved on from there
     ref = config.source.ref
     if refs.is_commit(ref) and store.has(ref):
         return ref  # there is nothing to ask
-    store, target = _bring(config, store, ref, key, whole=bool(current) or not store.is_empty)
-    if current and not refs.is_commit(ref) and not store.is_ancestor(current, target.commit):
-        raise NonFastForward(
-            f"{config.source.url}: {target.shown} was rewritten or went back: it is at {target.commit}, which "
-            f"does not descend from {current}: restore it, or accept it with nodeagent accept {target.commit}"
-        )
+    store, target = _bring(config, store, ref, key, whole=bool(olds) or not store.is_empty)
+    if olds and not refs.is_commit(ref) and not any(store.is_ancestor(old, target.commit) for old in olds):
+        authored = objects.commit_origin(store.read(target.commit)).authored
+        raise history.refusal(f"{config.source.url}: {target.shown}", target.commit, authored, standing)
     return target.commit
 
 

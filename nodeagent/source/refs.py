@@ -41,7 +41,7 @@ def find(url: str, heads: Mapping[str, str], ref: str) -> Target:
         name = next((n for n, oid in heads.items() if oid == ref and n.startswith((_BRANCHES, _TAGS))), "")
         return Target(shown=f"commit {ref}", name=name.removesuffix(_PEELED), commit=ref)
     for full, kind in ((ref, "ref"), (_BRANCHES + ref, "branch"), (_TAGS + ref, "tag")):
-        if full in heads and full.startswith("refs/"):
+        if full in heads and full.startswith("refs/") and not full.endswith(_PEELED):
             return Target(shown=f"{kind} {ref}", name=full, commit=heads.get(full + _PEELED, heads[full]))
     if not heads:
         raise ReferenceNotFound(f"{url}: the repository is empty: push the branch {one_line(ref)}")

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
-from nodeagent.model import EVENT_TYPES, ApplyOutcome, Failure, PlanOutcome, PollOutcome
+from nodeagent.model import EVENT_TYPES, AcceptOutcome, ApplyOutcome, Failure, PlanOutcome, PollOutcome
 
 LIMIT = 2**20
 """The longest frame, in bytes; a longer one is a fault of its sender."""
@@ -36,7 +36,8 @@ class Crash:
 
 
 _KINDS: dict[str, type[Any]] = {
-    kind.__name__: kind for kind in (*EVENT_TYPES, PollOutcome, ApplyOutcome, PlanOutcome, Failure, Crash)
+    kind.__name__: kind
+    for kind in (*EVENT_TYPES, AcceptOutcome, PollOutcome, ApplyOutcome, PlanOutcome, Failure, Crash)
 }
 
 

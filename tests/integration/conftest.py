@@ -28,6 +28,7 @@ from nodeagent.evaluation import Settings
 from nodeagent.model import Evaluation, Event, PollOutcome
 from nodeagent.situation import Wishes
 from nodeagent.source import storage
+from nodeagent.source.history import Standing
 from nodeagent.source.poll import poll
 
 T = TypeVar("T")
@@ -270,7 +271,9 @@ class Site:
         recorder = Recorder()
 
         def job() -> tuple[PollOutcome, list[Event]]:
-            return poll(config or self.config(), current, threading.Event(), recorder, credentials), recorder.events
+            standing = Standing(commits=(current,) if current else ())
+            found = poll(config or self.config(), current, threading.Event(), recorder, credentials, standing=standing)
+            return found, recorder.events
 
         return in_child(job)
 

@@ -11,6 +11,7 @@ from nodeagent.errors import NonFastForward
 from nodeagent.source import handover
 from nodeagent.source.checkout import Checkout
 from nodeagent.source.confine import confine
+from nodeagent.source.history import Standing
 from nodeagent.source.poll import store_path
 
 PLAN = {
@@ -39,6 +40,7 @@ class Node:
     def take(self, commit, ancestor=""):
         """Install a revision that an unprivileged child exports; the changed paths, and how many bytes went over."""
         have = self.checkout.have()
+        standing = Standing(commits=(ancestor,) if ancestor else ())
         read, write = os.pipe()
         pid = os.fork()
         if pid == 0:
@@ -46,13 +48,13 @@ class Node:
                 os.close(read)
                 confine(self.config.source.user)
                 with open(write, "wb") as stream:
-                    handover.export(store_path(self.config), commit, have, stream, ancestor=ancestor)
+                    handover.export(store_path(self.config), commit, have, stream, standing=standing)
             finally:
                 os._exit(0)
         os.close(write)
         try:
             with open(read, "rb") as stream, self.checkout.staging() as staging:
-                manifest = handover.receive(stream, commit, Limits(), staging, have, ancestor=ancestor)
+                manifest = handover.receive(stream, commit, Limits(), staging, have, standing=standing)
                 return self.checkout.install(manifest, staging)
         finally:
             os.waitpid(pid, 0)

@@ -280,10 +280,11 @@ def test_a_directory_in_the_ledgers_place_is_moved_aside(tmp_path, warnings):
 def test_a_ledger_that_turns_out_damaged_while_it_is_open_is_moved_aside_and_said(tmp_path, warnings):
     with database.opened(tmp_path, wait=False, warn=warnings.append) as connection:
         connection.executemany(FILL, [(b"/x", n, b"y" * 900) for n in range(99)])
+        size = connection.execute("PRAGMA page_size").fetchone()[0]
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'block'").fetchone()
     with (tmp_path / "ledger.db").open("r+b") as file:
-        size = os.fstat(file.fileno()).st_size
-        file.seek(size // 2)
-        file.write(os.urandom(size // 2))
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
 
     def use():
         with database.opened(tmp_path, wait=False, warn=warnings.append) as connection:

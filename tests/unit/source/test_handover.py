@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from nodeagent.config import Limits
 from nodeagent.errors import NonFastForward, RevisionRejected, StoreUnusable, WorkerFailed
 from nodeagent.source import handover
+from nodeagent.source.history import Standing
 from nodeagent.source.manifest import Entry
 
 
@@ -62,14 +63,20 @@ def staging(tmp_path):
     return tmp_path / "staging"
 
 
+def standing(ancestor):
+    return Standing(commits=(ancestor,) if ancestor else ())
+
+
 def exported(store, commit, have=(), ancestor=""):
     stream = io.BytesIO()
-    handover.export(store.path, commit, have, stream, ancestor=ancestor)
+    handover.export(store.path, commit, have, stream, standing=standing(ancestor))
     return stream.getvalue()
 
 
 def received(data, commit, staging, *, have=None, ancestor="", **limits):
-    return handover.receive(io.BytesIO(data), commit, Limits(**limits), staging, have or {}, ancestor=ancestor)
+    return handover.receive(
+        io.BytesIO(data), commit, Limits(**limits), staging, have or {}, standing=standing(ancestor)
+    )
 
 
 def handed_over(store, commit, staging, **options):
