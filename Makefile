@@ -11,7 +11,8 @@ SHELL_PROGRAMS = $(shell git grep -lE '^\#! ?/.*\b(sh|bash|dash)( |$$)' -- .ci b
 	':!*.py' ':!*.md')
 
 .DEFAULT_GOAL := help
-.PHONY: help check shellcheck test vm-test fuzz planted crash demo bench format man wheel lock clean venv run-programs test-programs
+.PHONY: help check shellcheck test vm-test fuzz planted crash demo bench format man wheel deb rpm release lock clean venv \
+	run-programs test-programs package-programs .cache/wheels
 
 help: ## say what each target does
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -25,12 +26,12 @@ check: test-programs ## ruff, formatting, mypy, import contract, shellcheck
 	$(BIN)/mypy bench/copy
 	$(BIN)/mypy bench/peers/rounds
 	$(BIN)/mypy vm-tests
-	MYPYPATH=packaging $(BIN)/mypy -p pages
+	MYPYPATH=packaging $(BIN)/mypy -p pages -p bundle
 	$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory shellcheck
 
 shellcheck:
-	shellcheck $(SHELL_PROGRAMS)
+	shellcheck -x $(SHELL_PROGRAMS)
 
 test: test-programs ## every test this machine can run; the last line counts passed, failed, skipped
 	$(PYTEST) tests vm-tests
@@ -65,6 +66,18 @@ man: venv ## build/pages: man pages, completions, and a nodeagent.toml in which 
 wheel: venv ## dist/nodeagent-*.whl and the source archive
 	$(BIN)/python -m build --no-isolation --outdir dist .
 
+.cache/wheels: venv
+	packaging/fetch-wheels $@
+
+deb: package-programs .cache/wheels ## dist/nodeagent_VERSION_amd64.deb, with all libraries inside
+	packaging/build-deb .cache/wheels dist
+
+rpm: package-programs .cache/wheels ## dist/nodeagent-VERSION-RELEASE.x86_64.rpm, with all libraries inside
+	packaging/build-rpm .cache/wheels dist
+
+release: package-programs .cache/wheels ## wheel, source archive, deb, RPM, bill of materials and checksums, in dist/
+	packaging/release .cache/wheels dist
+
 lock: venv ## pin the dependencies anew, with hashes (UPGRADE=1: newest versions)
 	$(LOCK) $(if $(UPGRADE),--upgrade) -o requirements/runtime.txt pyproject.toml
 	$(LOCK) $(if $(UPGRADE),--upgrade) -o requirements/build.txt requirements/build.in
@@ -82,3 +95,6 @@ run-programs:
 
 test-programs:
 	@scripts/bootstrap test
+
+package-programs:
+	@scripts/bootstrap package

@@ -5,9 +5,12 @@ import re
 import signal
 from collections import Counter
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from testbed import image
 
 # CI must be able to run these; a skip for want of one of them is a failure there.
 EXPECTED_PROGRAMS = re.compile(r"\b(mmdebstrap|systemd-nspawn|nspawn|sshd|rsync|dash|bash|busybox)\b")
@@ -22,6 +25,18 @@ def pytest_configure() -> None:
     # A run that fails is one that a change made fail; `make fuzz` draws other examples.
     settings.register_profile("suite", derandomize=not os.environ.get("FUZZ_MINUTES"))
     settings.load_profile("suite")
+
+
+@pytest.fixture(scope="session")
+def deb(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Debian package of this tree."""
+    return image.build(tmp_path_factory.mktemp("deb"), "deb")
+
+
+@pytest.fixture(scope="session")
+def rpm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The EL package of this tree."""
+    return image.build(tmp_path_factory.mktemp("rpm"), "rpm")
 
 
 @pytest.hookimpl(wrapper=True)

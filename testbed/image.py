@@ -24,7 +24,8 @@ PYTHON, GLIBC_MINOR = "3.11", 36  # the suite's own
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 NODE_PACKAGES = "systemd systemd-sysv dbus python3 python3-venv openssh-server openssl rsync procps busybox"
 BUILD_PACKAGES = "gcc libc6-dev libsystemd-dev pkg-config python3-dev"  # systemd-python comes as source only
-PACKAGES = f"{NODE_PACKAGES} {BUILD_PACKAGES}".split()
+RPM_PACKAGES = "rpm dnf"  # they install nodeagent's other package on this Debian
+PACKAGES = f"{NODE_PACKAGES} {BUILD_PACKAGES} {RPM_PACKAGES}".split()
 NO_INDEX = "export PIP_NO_INDEX=1 PIP_FIND_LINKS=/run/wheels PIP_DISABLE_PIP_VERSION_CHECK=1"
 
 
@@ -49,6 +50,24 @@ def layers(scratch: Path) -> list[Path]:
     product.mkdir()
     _install([libraries, system], install_wheel, {"dist": dist}, product)
     return [product, libraries, system]
+
+
+def system() -> Path:
+    """The Debian without nodeagent."""
+    with _locked(cache_directory()) as cache:
+        return _kept(cache, "system", _digest(SUITE, *PACKAGES), _bootstrap)
+
+
+def build(dist: Path, kind: str, *, product: Path = PROJECT) -> Path:
+    """Build a package (``deb``, ``rpm``) of a source tree into an empty directory; the package."""
+    environment = os.environ | {"PYTHON": sys.executable, "DEB_LEVEL": "1", "RPM_LEVEL": "1"}
+    environment.setdefault("SOURCE_DATE_EPOCH", run(["git", "log", "-1", "--format=%ct"], cwd=PROJECT).strip())
+    with _locked(cache_directory()) as cache:
+        wheels = cache / "pinned"
+        run([PROJECT / "packaging/fetch-wheels", wheels], env=environment, timeout=600)
+        run([product / f"packaging/build-{kind}", wheels, dist], env=environment, timeout=300)
+    (package,) = dist.iterdir()
+    return package
 
 
 def with_cloud_init() -> Path:

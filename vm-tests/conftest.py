@@ -35,12 +35,23 @@ def pytest_runtest_makereport(
 
 
 @pytest.fixture(scope="session")
-def layers(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+def able() -> None:
+    """This machine can boot another."""
     search = os.environ["PATH"] + ":/usr/sbin:/sbin"
     if missing := [program for program in NEEDED if shutil.which(program, path=search) is None]:
         pytest.skip(f"needs {', '.join(missing)}")
     if os.geteuid() != 0:
         pytest.skip("needs root, for nspawn")
+
+
+@pytest.fixture(scope="session")
+def system(able: None) -> Path:
+    """A Debian without nodeagent."""
+    return image.system()
+
+
+@pytest.fixture(scope="session")
+def layers(able: None, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return image.layers(tmp_path_factory.mktemp("image"))
 
 

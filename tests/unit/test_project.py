@@ -28,6 +28,7 @@ DOCUMENTS = [
     "docs/rollout.md",
     "docs/migration.md",
     "docs/source.md",
+    "docs/packaging.md",
     "docs/spec.md",
     "examples/compute-configs/README.md",
     "examples/ready-gate/README.md",
@@ -37,6 +38,10 @@ DOCUMENTS = [
 RUN_BY = {
     ("README.md", "try"): "tests/integration/test_demo.py",  # and `make test` is what runs this
     ("README.md", "install"): "testbed/image.py",
+    ("README.md", "install-debian"): "vm-tests/test_packages.py",
+    ("README.md", "install-el"): "vm-tests/test_packages.py",
+    ("docs/packaging.md", "upgrade"): "vm-tests/test_packages.py",
+    ("docs/packaging.md", "verify"): "tests/packaging/test_release.py",
     ("README.md", "configure"): "vm-tests/test_readme.py",
     ("README.md", "look"): "vm-tests/test_readme.py",
     ("README.md", "plan"): "vm-tests/test_readme.py",
