@@ -256,6 +256,7 @@ class _Cycle:
             with checkout.staging() as staging:
                 with stream(send, time_limit=config.source.fetch_limit) as received:
                     manifest = receive(received, commit, config.limits, staging, have, standing=standing)
+                tree.demand_contents(manifest, config.ignore)
                 check(functools.partial(checkout.read, manifest, staging), manifest.items)
                 checkout.install(manifest, staging)
         self._remember_origin(checkout)

@@ -23,7 +23,7 @@ from nodeagent.errors import (
     RepositoryNotFound,
 )
 from nodeagent.model import Failure
-from nodeagent.source import address, deploy_key, git, known_hosts
+from nodeagent.source import address, deploy_key, git, known_hosts, tree
 from nodeagent.source.checkout import Checkout
 from nodeagent.source.confine import account, confine
 from nodeagent.source.handover import export, receive
@@ -115,7 +115,9 @@ def check_out(config: Config, commit: str, home: Path, *, confined: bool) -> Pat
         checkout.staging() as staging,
         stream(send, time_limit=config.source.fetch_limit) as received,
     ):
-        checkout.install(receive(received, commit, config.limits, staging, {}), staging)
+        manifest = receive(received, commit, config.limits, staging, {})
+        tree.demand_contents(manifest, config.ignore)
+        checkout.install(manifest, staging)
     return checkout.path
 
 

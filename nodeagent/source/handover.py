@@ -168,6 +168,7 @@ class _Receiver:
         self._total = 0
         self._names = 0
         self._items: dict[str, Item] = {}
+        self._pointers: set[str] = set()  # blobs
 
     def run(self, commit: str, ancestors: Sequence[str]) -> Manifest:
         content = self._object(Kind.COMMIT, commit, _LONGEST_COMMIT, f"commit {commit}")
@@ -180,7 +181,13 @@ class _Receiver:
             raise RevisionRejected(f"commit {commit}: {error}: it was not made by git; push a sound one") from error
         if self._frame(_END, "the end") != 0:
             raise RevisionRejected(f"commit {commit}: {_DEVIATES}")
-        return Manifest(commit=commit, tree=tree, items=self._items, origin=objects.commit_origin(content))
+        return Manifest(
+            commit=commit,
+            tree=tree,
+            items=self._items,
+            origin=objects.commit_origin(content),
+            pointers=[path for path, item in self._items.items() if item.oid in self._pointers],
+        )
 
     def _follow(self, commit: str, content: bytes, ancestors: Sequence[str]) -> None:
         """Take the commits in that lead back to one of the ancestors."""
@@ -271,6 +278,8 @@ class _Receiver:
             left = length
             while left:
                 chunk = self._read(min(left, _CHUNK))
+                if length == left and objects.is_lfs_pointer(chunk):
+                    self._pointers.add(oid)
                 digest.update(chunk)
                 file.write(chunk)
                 left -= len(chunk)

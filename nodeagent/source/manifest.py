@@ -1,7 +1,7 @@
 """What a revision consists of: one entry for each path of its tree."""
 
 import enum
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -27,12 +27,16 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """A revision that was verified: commit and tree id (hex), and what its tree holds by path, ``/`` between names."""
+    """A revision that was verified: commit and tree id (hex), and what its tree holds by path, ``/`` between names.
+
+    ``pointers``: the paths of files that are only Git LFS's word for one, of those handed over now.
+    """
 
     commit: str
     tree: str
     items: Mapping[str, Item]
     origin: Commit | None = None
+    pointers: Sequence[str] = ()
 
 
 def parents(path: str) -> Iterator[str]:

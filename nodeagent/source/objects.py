@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from nodeagent.model import Commit
 
 ID_BYTES = 20
+LONGEST_POINTER = 1024  # bytes; of Git LFS, not included
 LONGEST_NAME = 255  # bytes; NAME_MAX of every Linux file system that matters
 
 _HEX = re.compile(rb"[0-9a-f]{40}")
@@ -132,6 +133,17 @@ def forbidden(name: bytes) -> str | None:
     if _is_dot_git(name):
         return "a name that git keeps for itself"
     return None
+
+
+def is_lfs_pointer(content: bytes) -> bool:
+    """Whether a blob is what Git LFS leaves in a repository in place of a file (git-lfs's docs/spec.md): lines that
+    begin with a version, with the content's hash and size behind it."""
+    return (
+        len(content) < LONGEST_POINTER
+        and content.startswith(b"version https://git-lfs.github.com/spec/")
+        and b"\noid sha256:" in content
+        and b"\nsize " in content
+    )
 
 
 def _id_after(word: bytes, line: bytes) -> str:

@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from nodeagent.source.manifest import Item
+from nodeagent.errors import RevisionRejected
+from nodeagent.source.foreign import one_line
+from nodeagent.source.manifest import Item, Manifest
 
 NO_NEW_TREE = ("*.md", "LICENSE", ".git*", ".github/")
 """Paths whose change makes no step due, beside the configured ones. A pattern that ends in ``/`` is a directory; one
@@ -23,6 +25,23 @@ def of_items(items: Mapping[str, Item], ignore: Sequence[str] = ()) -> str:
             item = items[path]
             digest.update(f"{item.entry.value:o} {item.oid} {path}\0".encode(errors="surrogateescape"))
     return digest.hexdigest()
+
+
+def demand_contents(manifest: Manifest, ignore: Sequence[str] = ()) -> None:
+    """Refuse a revision in which Git LFS keeps files elsewhere: what would be placed is never what is meant.
+
+    Where nothing is placed from (``ignore``), it does no harm: pictures of a document, say.
+
+    Raises:
+        RevisionRejected: it names the first such path.
+    """
+    path = next((path for path in sorted(manifest.pointers) if not _ignored(path, (*NO_NEW_TREE, *ignore))), None)
+    if path is not None:
+        raise RevisionRejected(
+            f"{one_line(os.fsencode(path))}: is a Git LFS pointer: the content is not in the repository, and is not "
+            "fetched from elsewhere: commit the file itself (git lfs migrate export), or, if nothing is placed from "
+            "there, name it in ignore"
+        )
 
 
 def of_directory(top: Path, ignore: Sequence[str] = ()) -> str:

@@ -156,6 +156,18 @@ def test_a_refused_revision_leaves_the_one_before_in_force(follower):
     assert (follower.root / "motd").read_text() == "hello\n"
 
 
+def test_a_revision_whose_files_git_lfs_keeps_elsewhere_is_refused_and_the_one_before_stays(follower):
+    good = follower.push("COPY files/motd $D/motd", **{"files/motd": "hello\n"})
+    follower.cycle()
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 12345\n"
+    follower.push("COPY files/motd $D/motd", **{"files/motd": pointer})
+    outcome = follower.cycle()
+    assert outcome.failure.code == "RevisionRejected"
+    assert "files/motd: is a Git LFS pointer" in outcome.failure.message
+    assert outcome.applied == f"main@sha1:{good}"
+    assert (follower.root / "motd").read_text() == "hello\n"
+
+
 def test_a_rewritten_branch_is_refused_on_the_root_side_too(follower):
     follower.push("true")
     follower.cycle()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from nodeagent.config import Limits
 from nodeagent.errors import NonFastForward, RevisionRejected, StoreUnusable, WorkerFailed
-from nodeagent.source import handover
+from nodeagent.source import handover, tree
 from nodeagent.source.history import Standing
 from nodeagent.source.manifest import Entry
 
@@ -485,3 +485,27 @@ def test_a_receiver_that_has_seen_enough_does_not_trouble_the_sender(store):
         handover.export(store.path, commit, (), stream)
         returned = True
     assert returned
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"a" * 64 + b"\nsize 12345\n"
+
+
+def test_a_pointer_of_git_lfs_is_noticed_wherever_it_stands(store, staging):
+    blob = store.blob(POINTER)
+    sub = store.tree((b"100644", b"image", blob))
+    commit = store.commit(store.tree((b"40000", b"files", sub), (b"100755", b"post.sh", blob)))
+
+    assert sorted(handed_over(store, commit, staging).pointers) == ["files/image", "post.sh"]
+
+
+@pytest.mark.parametrize("text", [b"# " + POINTER, POINTER + b"x" * 1024, POINTER[:40], b"version 1\n"])
+def test_a_file_that_only_speaks_of_git_lfs_is_none(store, staging, text):
+    assert handed_over(store, store.files(text=text), staging).pointers == []
+
+
+def test_a_revision_with_a_pointer_is_refused_by_its_path_but_where_nothing_is_placed_from(store, staging):
+    manifest = handed_over(store, store.files(key=POINTER), staging)
+
+    with pytest.raises(RevisionRejected, match="key: is a Git LFS pointer"):
+        tree.demand_contents(manifest)
+    tree.demand_contents(manifest, ["key"])
