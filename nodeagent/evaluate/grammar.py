@@ -263,7 +263,7 @@ class _Parser(Words):
         if self._operator() == b"(":
             self._take(b"(")
         while True:
-            if not self._bare_word():
+            if self._bare_word() in {b"", b"}"}:  # which ends bash's group even as a pattern
                 raise NotUnderstoodError(self._at)
             if self._operator() != b"|":
                 break

@@ -98,7 +98,8 @@ class Quoting:
             command: ``$`` does not stand before it; then it is two subshells in dash, always.
 
         Raises:
-            NotUnderstoodError: it has no end, or what is in it would be a comment, a here-doc or a quote of a subshell.
+            NotUnderstoodError: it has no end, or what is in it would be a comment, a here-doc or a quote of a subshell,
+                or bash misreads it.
         """
         start, depth = at, 0
         at += 2
@@ -116,9 +117,9 @@ class Quoting:
                     at += 1
                 case b")" if self._text[at + 1 : at + 2] == b")":
                     return at + 2
-                case b")":
+                case b")" if self._text[at + 1 : at + 2] != b"\n":  # bash 5.2 loses two characters behind ``)\n``
                     return None
-                case b"" | b"'":
+                case b")" | b"" | b"'":
                     raise NotUnderstoodError(start)
                 case _:
                     at = self.quoted(at, double=True)

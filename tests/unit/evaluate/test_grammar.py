@@ -108,6 +108,8 @@ def test_an_error_names_its_line(text, line):
         "a[1]=x b",
         "((a # b))",
         "((a 'b)); c'))",
+        "((a)\nb c\n)",
+        "case a in\n}) b;; esac",
         "a \\",
         "time { a; }",
         "cat <<E\na\\\nE\nE\n",
