@@ -16,7 +16,6 @@ _NOT_BY_RENAME = frozenset({errno.EBUSY, errno.EROFS})
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _BOTH = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_WRITE = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def look_at(place: Place) -> os.stat_result | None:
@@ -142,25 +141,31 @@ def _open(place: Place, there: os.stat_result, flags: int) -> int:
 
 
 def _write_over(place: Place, there: os.stat_result, data: bytes, final: Content) -> None:
-    fd = _open(place, there, _WRITE)
+    """In place; where that is refused in its middle, what stood there is put back."""
+    fd = _open(place, there, _BOTH)
     try:
-        if len(data) > there.st_size:
-            _make_room(fd, there.st_size, len(data))
-        write_all(fd, data)
-        os.ftruncate(fd, len(data))
-        _set(fd, final)
-        os.fsync(fd)
+        before = os.pread(fd, there.st_size, 0)
+        try:
+            if len(data) > len(before):
+                os.posix_fallocate(fd, 0, len(data))  # before anything is overwritten
+            write_all(fd, data)
+            os.ftruncate(fd, len(data))
+            _set(fd, final)
+            os.fsync(fd)
+        except OSError:
+            _put_back(fd, before)
+            raise
     finally:
         os.close(fd)
 
 
-def _make_room(fd: int, size: int, wanted: int) -> None:
-    """Have a file's filesystem set aside what it is to hold, before anything in it is overwritten."""
-    try:
-        os.posix_fallocate(fd, 0, wanted)
-    except OSError:
-        os.ftruncate(fd, size)
-        raise
+def _put_back(fd: int, before: bytes) -> None:
+    """As far as the filesystem lets it: it needs no room for it."""
+    with contextlib.suppress(OSError):
+        os.ftruncate(fd, len(before))
+        if os.pread(fd, len(before), 0) != before:
+            os.lseek(fd, 0, os.SEEK_SET)
+            write_all(fd, before)
 
 
 def _set(fd: int, final: Content) -> None:
