@@ -12,24 +12,34 @@ def standing(config: Config, known: str) -> Standing:
     """By the ledger as it is now; nothing is locked. Without one, ``known`` (a commit, or empty) is what counts."""
     if refs.is_commit(config.source.ref):
         return Standing()  # who names a commit has decided
-    found = Standing()
+    found = begin(config)
     try:
         with database.readable(config.paths.state) as connection:
             source = Source(connection, config.source.url)
             state = source.state()
             if state is not None:
-                found = since(connection, source, state.commit)
+                found = since(config, connection, source, state.commit)
     except LedgerUnavailable:
         pass  # the apply worker sees to it, and asks again by the checkout
-    return found if found.commits or not known else Standing(commits=(known,))
+    if known and (found.configured or not found.commits):
+        return Standing(commits=(known,), earliest=config.source.earliest)
+    return found
 
 
-def since(connection: database.Connection, source: Source, commit: str) -> Standing:
+def begin(config: Config) -> Standing:
+    """For a node that stands nowhere, or has forgotten where."""
+    first = config.source.first_commit
+    return Standing(commits=(first,) if first else (), configured=bool(first), earliest=config.source.earliest)
+
+
+def since(config: Config, connection: database.Connection, source: Source, commit: str) -> Standing:
     """For a node that stands at the commit (empty: at none)."""
     if not commit:
-        return Standing()
+        return begin(config)
     instead = accepted.waiting(connection, source.id) if source.state() is not None else ""
     origin = statements.commit_of(connection, commit)
     return Standing(
-        commits=(commit, instead) if instead else (commit,), authored=origin.authored if origin is not None else 0
+        commits=(commit, instead) if instead else (commit,),
+        authored=origin.authored if origin is not None else 0,
+        earliest=config.source.earliest,
     )

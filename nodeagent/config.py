@@ -4,6 +4,8 @@ Every key but ``source.url`` has a default. An unknown key or a bad value raises
 :class:`~nodeagent.errors.InvalidConfiguration`, naming the file, the key and what is allowed.
 """
 
+import datetime
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -13,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from nodeagent.errors import InvalidConfiguration
 
 DEFAULT_FILE = Path("/etc/nodeagent/nodeagent.toml")
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 AbsolutePath = Annotated[Path, Field(strict=False)]
 FirstStart = Literal["auto", "apply", "observe"]
@@ -43,6 +47,11 @@ class Source(_Table):
     ref: str = Field(
         default="main", min_length=1, description="The branch, tag or full commit id that this node follows."
     )
+    not_before: str = _said(
+        "",
+        "A date (2026-01-31, or with a time; UTC without a zone) before which no revision was committed, or a full "
+        "commit id from which the first one that a node takes must descend. For nodes that forget at a reboot.",
+    )
     key: AbsolutePath = _said(Path("/etc/nodeagent/key.enc"), "The encrypted deploy key.")
     known_hosts: AbsolutePath = _said(
         Path("/etc/nodeagent/known_hosts"),
@@ -61,6 +70,30 @@ class Source(_Table):
         if not (value.startswith("ssh://") or scp_like):
             raise ValueError("an SSH address is needed: ssh://USER@HOST[:PORT]/PATH or USER@HOST:PATH")
         return value
+
+    @field_validator("not_before", mode="before")
+    @classmethod
+    def _moment(cls, value: Any) -> Any:
+        text = value.isoformat() if isinstance(value, datetime.date) else value
+        if isinstance(text, str) and text and not _COMMIT.fullmatch(text):
+            try:
+                datetime.datetime.fromisoformat(text)
+            except ValueError as error:
+                raise ValueError("a date such as 2026-01-31 or a full commit id is needed") from error
+        return text
+
+    @property
+    def earliest(self) -> int:
+        """The date of ``not_before``, in seconds since the epoch; 0 without one."""
+        if not self.not_before or self.first_commit:
+            return 0
+        found = datetime.datetime.fromisoformat(self.not_before)
+        return int((found if found.tzinfo else found.replace(tzinfo=datetime.UTC)).timestamp())
+
+    @property
+    def first_commit(self) -> str:
+        """The commit of ``not_before``, or empty."""
+        return self.not_before if _COMMIT.fullmatch(self.not_before) else ""
 
     @field_validator("ref")
     @classmethod

@@ -20,6 +20,7 @@
     │   ├── RepositoryNotFound         the server has no such repository (or hides it)
     │   ├── ReferenceNotFound          the repository has no such branch
     │   ├── NonFastForward             the branch was rewritten or went back
+    │   ├── RevisionTooOld             it is from before what source.not_before demands
     │   ├── RevisionRejected           the tree breaks a limit or is hostile
     │   ├── PostScriptMissing          the tree has no post.sh
     │   ├── AnnotationInvalid          a comment "# nodeagent:" cannot be followed
@@ -113,6 +114,10 @@ class ReferenceNotFound(StalledError):
 
 class NonFastForward(StalledError):
     code = "NonFastForward"
+
+
+class RevisionTooOld(StalledError):
+    code = "RevisionTooOld"
 
 
 class RevisionRejected(StalledError):

@@ -41,6 +41,7 @@ from nodeagent.source import refs, tree
 from nodeagent.source.checkout import Checkout
 from nodeagent.source.confine import confine
 from nodeagent.source.handover import export, receive
+from nodeagent.source.history import ANYTHING
 from nodeagent.workers.garbage import collected_seldom
 from nodeagent.workers.stream import stream
 
@@ -246,8 +247,10 @@ class _Cycle:
         if checkout.commit != commit or not checkout.intact(checkout.tree):
             have = checkout.have()
             bound = descendant and not refs.is_commit(config.source.ref)  # who names a commit has decided
-            known = checkout.commit if bound and (self._source.state() or self._source.is_rebuilt()) else ""
-            standing = ancestry.since(self._connection, self._source, known)
+            known = checkout.commit if self._source.state() or self._source.is_rebuilt() else ""
+            standing = ANYTHING
+            if bound:
+                standing = ancestry.since(config, self._connection, self._source, known)
 
             def send(out: BinaryIO) -> None:
                 confine(config.source.user)

@@ -22,7 +22,7 @@ from nodeagent.config import Limits
 from nodeagent.errors import NodeagentError, RevisionRejected, StoreUnusable, WorkerFailed, by_code
 from nodeagent.source import git, objects
 from nodeagent.source.foreign import one_line
-from nodeagent.source.history import ANYTHING, Standing, refusal
+from nodeagent.source.history import ANYTHING, Standing, demand_young, refusal
 from nodeagent.source.manifest import Entry, Item, Manifest
 from nodeagent.source.objects import Kind, Mode, TreeEntry
 
@@ -85,7 +85,7 @@ def receive(
         WorkerFailed: the stream ended early: the sender crashed or was killed.
         NodeagentError: what the sender failed with.
     """
-    return _Receiver(stream, limits, staging, have).run(commit, standing.commits)
+    return _Receiver(stream, limits, staging, have).run(commit, standing)
 
 
 # --- sending ---------------------------------------------------------------------------------------------------
@@ -170,12 +170,14 @@ class _Receiver:
         self._items: dict[str, Item] = {}
         self._pointers: set[str] = set()  # blobs
 
-    def run(self, commit: str, ancestors: Sequence[str]) -> Manifest:
+    def run(self, commit: str, standing: Standing) -> Manifest:
         content = self._object(Kind.COMMIT, commit, _LONGEST_COMMIT, f"commit {commit}")
         try:
             tree = objects.commit_tree(content)
-            if ancestors:
-                self._follow(commit, content, ancestors)
+            if standing.earliest:
+                demand_young(commit, objects.commit_date(content), standing)
+            if standing.commits:
+                self._follow(commit, content, standing.commits)
             self._walk(tree)
         except objects.MalformedError as error:
             raise RevisionRejected(f"commit {commit}: {error}: it was not made by git; push a sound one") from error

@@ -21,6 +21,7 @@ LONGEST_NAME = 255  # bytes; NAME_MAX of every Linux file system that matters
 _HEX = re.compile(rb"[0-9a-f]{40}")
 _MODE = re.compile(rb"[0-7]{5,7}")
 _AUTHOR = re.compile(rb"^author (.*>) ([0-9]{1,11}) [+-][0-9]{4}$", re.MULTILINE)
+_COMMITTER = re.compile(rb"^committer .*> ([0-9]{1,11}) [+-][0-9]{4}$", re.MULTILINE)
 _LONGEST_SHOWN = 200  # characters of an author or a subject
 # What HFS+ leaves out when it compares names, in UTF-8 (git's next_hfs_char).
 _IGNORED_BY_HFS = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
@@ -96,6 +97,18 @@ def commit_origin(content: bytes) -> Commit:
         authored=int(found[2]) if found else 0,
         subject=_readable(subject),
     )
+
+
+def commit_date(content: bytes) -> int:
+    """When a commit was committed, in seconds since the epoch.
+
+    Raises:
+        MalformedError: it does not say.
+    """
+    found = _COMMITTER.search(content.partition(b"\n\n")[0])
+    if found is None:
+        raise MalformedError("a commit without the date of its committer")
+    return int(found[1])
 
 
 def tree_entries(content: bytes) -> Sequence[TreeEntry]:

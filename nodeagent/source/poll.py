@@ -187,6 +187,9 @@ def _follow(config: Config, store: git.Store, standing: Standing, key: bytes) ->
     if olds and not refs.is_commit(ref) and not any(store.is_ancestor(old, target.commit) for old in olds):
         authored = objects.commit_origin(store.read(target.commit)).authored
         raise history.refusal(f"{config.source.url}: {target.shown}", target.commit, authored, standing)
+    if standing.earliest:
+        with contextlib.suppress(objects.MalformedError):  # the root side finds it too, and says so
+            history.demand_young(target.commit, objects.commit_date(store.read(target.commit)), standing)
     return target.commit
 
 

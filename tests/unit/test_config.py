@@ -77,3 +77,24 @@ def test_a_mistake_in_a_drop_in_names_the_drop_in(tmp_path):
 def test_a_missing_file_says_what_to_write(tmp_path):
     with pytest.raises(InvalidConfiguration, match=r"no such file.*url"):
         load(tmp_path / "nothing.toml")
+
+
+@pytest.mark.parametrize(
+    ("value", "earliest", "first"),
+    [
+        ('"2026-01-31"', 1769817600, ""),
+        ("2026-01-31", 1769817600, ""),
+        ("2026-01-31T01:00:00+01:00", 1769817600, ""),
+        (f'"{"a" * 40}"', 0, "a" * 40),
+        ('""', 0, ""),
+    ],
+)
+def test_not_before_is_a_date_in_utc_or_a_commit(tmp_path, value, earliest, first):
+    source = load(written(tmp_path, f"{MINIMAL}not_before = {value}\n")).source
+    assert (source.earliest, source.first_commit) == (earliest, first)
+
+
+@pytest.mark.parametrize("value", ['"yesterday"', '"abc123"', "5"])
+def test_another_not_before_is_refused(tmp_path, value):
+    with pytest.raises(InvalidConfiguration, match=r"source\.not_before"):
+        load(written(tmp_path, f"{MINIMAL}not_before = {value}\n"))
