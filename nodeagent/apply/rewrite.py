@@ -79,13 +79,14 @@ def append(place: Place, there: os.stat_result, data: bytes) -> None:
         OSError: it is refused; what went in before a disk was full is taken back, unless others have written behind it.
     """
     fd = _open(place, there, _BOTH | os.O_APPEND)
-    size = os.fstat(fd).st_size
+    before = os.fstat(fd)
     try:
         write_all(fd, data)
     except OSError:
-        part = os.pread(fd, len(data) + 1, size)
-        if part == data[: len(part)]:
-            os.ftruncate(fd, size)
+        part = os.pread(fd, len(data) + 1, before.st_size)
+        if part and part == data[: len(part)]:
+            os.ftruncate(fd, before.st_size)
+            os.utime(fd, ns=(before.st_atime_ns, before.st_mtime_ns))  # or it would look as if somebody had edited it
         raise
     finally:
         os.close(fd)

@@ -230,3 +230,21 @@ def test_a_link_that_another_user_has_put_in_the_way_leads_no_verb_anywhere(loca
     assert all("not followed" in step.reason for step in done.steps[:6]), [step.reason for step in done.steps]
     assert {path.read_text() for path in (local.root / "secret").iterdir()} == {OLD}
     assert {path.name for path in (local.root / "secret").iterdir()} == {"shadow", *NAMES}
+
+
+def test_a_loop_of_texts_of_which_some_do_not_fit_is_whole_when_there_is_room(local):
+    place = local.root / "m"
+    place.mkdir()
+    (local.repository / "files/new").write_text(NEW)
+    body = "for n in 1 2 3; do { echo $n; cat files/new; } >>$D/m/f; done"
+    with filesystem(place):
+        (place / "f").write_text(OLD)
+        (place / ".room").write_bytes(bytes(12_000))
+        with full(place):
+            (place / ".room").unlink()  # for the first text, and a part of the second
+            done = local.apply(body)
+        assert [step.change for step in done.steps] == [Change.UPDATED, Change.FAILED, Change.FAILED]
+        assert (place / "f").read_text() == f"{OLD}1\n{NEW}"
+        assert not local.apply(body).failed
+        assert (place / "f").read_text() == f"{OLD}1\n{NEW}2\n{NEW}3\n{NEW}"
+        assert not local.apply(body).changed
