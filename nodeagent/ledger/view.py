@@ -108,7 +108,8 @@ class View:
 
     def edited(self, path: str) -> bool:
         past = self._past(path)
-        if not self._rulings.is_open(path) and (self._begins_anew(path) or self._is_rewritten(path)):
+        asked = self.anew or not self._rulings.is_open(path)
+        if asked and (self._begins_anew(path) or self._is_rewritten(path)):
             return False
         return past is not None and past.is_edited()
 
