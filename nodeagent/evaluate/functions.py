@@ -4,12 +4,13 @@ Everything here is judged from the text alone, and in doubt against a native mea
 shell, which is always right.
 """
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from nodeagent.evaluate import merge_function, rsync_words
+from nodeagent.evaluate.copy_function import PROGRAMS, CopyFunction, Understood, copy_function
+from nodeagent.evaluate.leaving import gives_up
 from nodeagent.evaluate.syntax import (
     AndOr,
     Command,
@@ -23,30 +24,6 @@ from nodeagent.evaluate.syntax import (
 )
 from nodeagent.evaluate.usage import Dots, Usage, follow
 from nodeagent.model import Phase
-
-Understood = Callable[[Sequence[str]], bool]
-"""Is this list of rsync's flags one whose meaning the agent knows exactly?"""
-
-_COPY_PROGRAMS = frozenset({"rsync", "mkdir", "dirname"})
-_MKDIR_DESTINATION = re.compile(rb'mkdir\s+-p\s+(?:--\s+)?"\$(?:2|\{2\})"')
-_MKDIR_PARENT = re.compile(rb'mkdir\s+-p\s+(?:--\s+)?"?(?:\$\(|`)\s*dirname\s+(?:--\s+)?"?\$\{?2\}?"?\s*(?:\)|`)"?')
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CopyFunction:
-    """A function that is ``rsync FLAGS "$1" "$2"``, with or without ``mkdir -p "$(dirname "$2")"`` or ``mkdir -p "$2"``
-    before it; or that merges ``$1`` into ``$2`` (:mod:`nodeagent.evaluate.merge_function`), then ``phase`` is MERGE.
-
-    ``operands``: how many of its arguments rsync gets, from the first; None for all (``"$@"``).
-    """
-
-    flags: tuple[str, ...]
-    makes_parent: bool
-    name: str
-    file: str  # where it is defined
-    makes_destination: bool = False
-    operands: int | None = 2
-    phase: Phase = Phase.COPY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,8 +71,8 @@ def functions(files: Mapping[str, Script], understood: Understood, dots: Dots = 
         if len(definitions) == 1:
             body = _body(definitions[0])
             copy = None
-            if _COPY_PROGRAMS.isdisjoint(defined):
-                copy = _copy_function(name, home[name], files[home[name]], body, understood)
+            if body and PROGRAMS.isdisjoint(defined):
+                copy = copy_function(definitions[0], body, home[name], files, understood)
             if copy is None and merge_function.PROGRAMS.isdisjoint(defined):
                 copy = _merge_function(name, home[name], files[home[name]], body)
             run = _run_function(body, own_logger="logger" in defined)
@@ -112,52 +89,11 @@ def functions(files: Mapping[str, Script], understood: Understood, dots: Dots = 
     )
 
 
-def gives_up(node: Node, enders: frozenset[str]) -> bool:
-    """``exit 1``, ``{ echo failed; return 1; }``, or a function of that kind: nothing is done instead."""
-    if isinstance(node, Command):
-        return node.name in {"exit", "return"} or node.name in enders
-    if not isinstance(node, Compound) or node.kind != "group":
-        return False
-    *before, last = (item for item, _ in node.bodies[0].items)
-    printing = all(isinstance(n, Command) and n.name in {"echo", "printf", "logger"} for n in before)
-    return printing and gives_up(last, enders)
-
-
 def _body(function: Function) -> list[Node] | None:
     body = function.body
     if isinstance(body, Compound) and body.kind == "group" and not any(b for _, b in body.bodies[0].items):
         return [node for node, _ in body.bodies[0].items]
     return None
-
-
-def _copy_function(
-    name: str, file: str, script: Script, body: list[Node] | None, understood: Understood
-) -> CopyFunction | None:
-    if not body or len(body) > 2 or not all(isinstance(node, Command) for node in body):
-        return None
-    *before, rsync = body
-    assert isinstance(rsync, Command)
-    parts = rsync_words.split(rsync)
-    if parts is None or rsync.redirects or not understood(parts[0]):
-        return None
-    flags, words = parts
-    operands = [word.text.replace(b"{", b"").replace(b"}", b"") for word in words]
-    takes_all = operands == [b'"$@"']
-    if not takes_all and (len(operands) < 2 or operands != [b'"$%d"' % n for n in range(1, len(operands) + 1)]):
-        return None
-    preparation = script.slice(before[0]) if before else b""
-    makes_parent = _MKDIR_PARENT.fullmatch(preparation) is not None
-    makes_destination = _MKDIR_DESTINATION.fullmatch(preparation) is not None
-    if preparation and (len(operands) != 2 or not (makes_parent or makes_destination)):
-        return None
-    return CopyFunction(
-        flags=flags,
-        makes_parent=makes_parent,
-        makes_destination=makes_destination,
-        name=name,
-        file=file,
-        operands=None if takes_all else len(operands),
-    )
 
 
 def _merge_function(name: str, file: str, script: Script, body: list[Node] | None) -> CopyFunction | None:

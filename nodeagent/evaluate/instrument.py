@@ -21,7 +21,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from nodeagent.evaluate import hearing
-from nodeagent.evaluate.functions import Functions, Understood, functions
+from nodeagent.evaluate.copy_function import Understood
+from nodeagent.evaluate.functions import Functions, functions
 from nodeagent.evaluate.meaning import CopyCall, Meaning, names
 from nodeagent.evaluate.outputs import Output
 from nodeagent.evaluate.redirects import errors_kept, is_bashism, overwrites

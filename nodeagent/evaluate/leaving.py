@@ -38,3 +38,14 @@ def _command_leaves(node: Command, loops: int) -> bool:
         count = words[1].literal if len(words) > 1 else "1"
         return not (count is not None and count.isdecimal() and int(count) <= loops)
     return name in _LEAVES
+
+
+def gives_up(node: Node, enders: frozenset[str]) -> bool:
+    """``exit 1``, ``{ echo failed; return 1; }``, or a function of that kind: nothing is done instead."""
+    if isinstance(node, Command):
+        return node.name in {"exit", "return"} or node.name in enders
+    if not isinstance(node, Compound) or node.kind != "group":
+        return False
+    *before, last = (item for item, _ in node.bodies[0].items)
+    printing = all(isinstance(n, Command) and n.name in {"echo", "printf", "logger"} for n in before)
+    return printing and gives_up(last, enders)

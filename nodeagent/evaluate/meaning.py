@@ -4,7 +4,9 @@ import re
 from collections.abc import Set
 from dataclasses import dataclass
 
-from nodeagent.evaluate.functions import CopyFunction, Functions, Understood, gives_up, rsync_flags
+from nodeagent.evaluate.copy_function import CopyFunction, Understood
+from nodeagent.evaluate.functions import Functions, rsync_flags
+from nodeagent.evaluate.leaving import gives_up
 from nodeagent.evaluate.outputs import Output, of_tee
 from nodeagent.evaluate.redirects import is_bashism, output_files, overwrites, prints_to_file
 from nodeagent.evaluate.sources import may_be_asked_twice

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from nodeagent.evaluate.attached import Problem, refuse, unfollowed
-from nodeagent.evaluate.functions import CopyFunction
+from nodeagent.evaluate.copy_function import CopyFunction
 from nodeagent.evaluate.grammar import parse
 from nodeagent.evaluate.stand import Stand
 from nodeagent.evaluate.stand_in import in_place_of, restore_original

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from nodeagent.apply import process
 from nodeagent.apply.paths import is_plain_destination, refusal
-from nodeagent.evaluate.functions import CopyFunction
+from nodeagent.evaluate.copy_function import CopyFunction
 from nodeagent.evaluate.policy import Action
 from nodeagent.evaluate.stand import Stand
 from nodeagent.evaluate.statements import Instrumented

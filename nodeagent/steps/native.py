@@ -10,7 +10,7 @@ from nodeagent.apply import append, complaint, copy, merge, write
 from nodeagent.apply.paths import is_plain_destination, refusal
 from nodeagent.apply.rsync import CopyOptions, is_local
 from nodeagent.apply.rsync import parse as parse_flags
-from nodeagent.evaluate.functions import CopyFunction
+from nodeagent.evaluate.copy_function import CopyFunction
 from nodeagent.evaluate.meaning import CopyCall
 from nodeagent.evaluate.stand import Stand
 from nodeagent.ledger.view import View
@@ -123,7 +123,8 @@ class Native:
         (self._left_to_shell if status else self._done).add(statement.key)
         if status == 0 and unchanged:
             self._account.unchanged(statement, operands[-1], unchanged, number=number, began=began)
-        return status
+        failed = None if function is None else function.failed
+        return failed if status and failed is not None else status
 
     def _merge(self, statement: Statement, operands: list[str], stand: Stand) -> int:
         self._view.statement, self._view.anew = statement, statement.number in self._fresh
@@ -205,9 +206,17 @@ def _operands(call: CopyCall, arguments: list[str]) -> list[str]:
 
 
 def _can_copy(call: CopyCall, operands: list[str], cwd: str) -> bool:
-    """Not where ``mkdir -p DEST`` fails, for something else stands there: then ``set -e`` ends the program."""
-    made = os.path.join(cwd, operands[-1]) if call.function is not None and call.function.makes_destination else "/"
-    return all(map(is_local, operands)) and (os.path.isdir(made) or not os.path.lexists(made))
+    """Not where ``mkdir -p`` fails, for something else stands there: what is then left out depends on the function."""
+    made = "/"
+    if operands and call.function is not None and call.function.makes_destination:
+        made = os.path.join(cwd, operands[-1])
+    elif operands and call.function is not None and call.function.makes_parent:
+        made = os.path.dirname(os.path.join(cwd, operands[-1]).rstrip("/")) or "/"
+    above = made
+    while not os.path.lexists(above):
+        above = os.path.dirname(above)
+    can_make = os.path.isdir(above) and (above == made or os.access(above, os.W_OK))
+    return all(map(is_local, operands)) and can_make
 
 
 def _can_merge(operands: list[str], cwd: str) -> bool:

@@ -6,7 +6,7 @@ import subprocess  # noqa: TID251 - the immutable directory is made by chattr(1)
 import pytest
 
 from nodeagent.errors import AnnotationInvalid, NodeUnusable
-from nodeagent.evaluate.functions import CopyFunction
+from nodeagent.evaluate.copy_function import CopyFunction
 from nodeagent.evaluate.sourcing import Note, Sourcing, with_notice
 from nodeagent.evaluate.stand import Stand
 
