@@ -25,6 +25,7 @@ from nodeagent.evaluate.texts import Texts
 from nodeagent.evaluate.usage import mentions_status
 from nodeagent.evaluate.vocabulary import ACTING_BUILTINS, NEUTRAL, SHELL_WORDS, TEXT_COMMANDS
 
+_ASKS_NAME = re.compile(rb"-[sfdiIAay]+|--(?:short|fqdn|long|domain|ip-address|all-ip-addresses|all-fqdns|alias)")
 _NAMES_A_JOB = re.compile(rb"\"?\$(?!\$)|%")  # $pid, not $$
 
 
@@ -53,7 +54,7 @@ class Meaning:
 
     def is_program(self, node: Command) -> bool:
         name = node.name
-        if name in NEUTRAL:
+        if name in NEUTRAL or (_asks_name(node) and name not in self._known.usage):
             return prints_to_file(node.redirects)
         if name in ACTING_BUILTINS:  # a job of the program's own, which always runs, always has its end too
             return not (self._known.waited and any(_NAMES_A_JOB.match(word.text) for word in node.words[1:]))
@@ -119,8 +120,7 @@ class Meaning:
         return isinstance(node, Command) and not prints_to_file(node.redirects) and self._looks(node)
 
     def _looks(self, node: Command) -> bool:
-        asks_name = node.name == "hostname" and all((w.literal or "").startswith("-") for w in node.words[1:])
-        return asks_name or node.name in NEUTRAL or node.name in TEXT_COMMANDS
+        return _asks_name(node) or node.name in NEUTRAL or node.name in TEXT_COMMANDS
 
     def acts_or_nothing(self, node: Node) -> bool:
         """A program, or a built-in without any effect on the shell (``|| true``, ``|| echo failed``)."""
@@ -176,6 +176,11 @@ class Meaning:
                     continue
             return False
         return True
+
+
+def _asks_name(node: Command) -> bool:
+    """``hostname -s``: with an operand, or ``-F``, it sets the name."""
+    return node.name == "hostname" and all(_ASKS_NAME.fullmatch(word.text) for word in node.words[1:])
 
 
 def names(node: Command) -> list[bytes] | None:
