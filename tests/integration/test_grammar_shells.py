@@ -95,7 +95,7 @@ class _Programs:
             lambda: f"( {inner}\n)",
             lambda: f"({inner})",
             lambda: f"if {self._simple()}; then {inner}\nelse\n{self.statements()}\nfi",
-            lambda: f"for i in {self._word()} b; do {inner}\ndone 2>&1 | cat",
+            lambda: f"for i in {self._word()} b; do {inner}\ndone 2>/dev/null | cat",
             lambda: f"case {self._word()} in (a|b) {inner}\n;; *) {self.statements()}\nesac",
             lambda: f"case {self._word()}\nin # c'\n{self._word()}) {inner}\n# c)\n;; # it's\n*[!a]) ;; esac",
             lambda: f"for i # c'\nin {self._word()} # it's\ndo {inner}; done",
