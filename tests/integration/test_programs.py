@@ -33,6 +33,15 @@ COPY() {
 }
 """
 
+STATUS_COPIES = r"""
+put() { mkdir -p "$(dirname "$2")" && rsync -a "$1" "$2"; }
+get() {
+  local to="$2"
+  [ -d "$(dirname "$to")" ] || mkdir -p "$(dirname "$to")" || return 3
+  rsync -a "$1" "$to" || return 7
+}
+"""
+
 ONCE = {
     "a subshell that set -e ends in a step": "(set -e; sh -c 'exit 3'; echo no)\ntouch $D/x\nstep 0",
     "a subshell that set -e ends inside RUN": "(set -e; RUN sh -c 'exit 3'; echo no)\ntouch $D/x\nRUN step 0",
@@ -54,6 +63,11 @@ ONCE = {
     "rsync is a function": 'rsync() { echo fake "$@"; }\nCOPY files/a $D/a\nrsync -a files/b $D/b',
     "logger is a function": 'logger() { echo "L $*"; }\nRUN step 3',
     "a negated COPY": "if ! COPY files/a $D/a; then echo bad; fi\n! COPY files/b $D/b",
+    "COPY functions that say what they return": STATUS_COPIES
+    + "put files/a $D/e/a\nget files/b $D/e/b\nset -e\n"
+    + "put files/none $D/c 2>/dev/null || echo $?\nget files/none $D/d 2>/dev/null || echo $?\n"
+    ": >$D/f\nput files/a $D/f/a || echo $?\n"
+    + "get files/a $D/f/b || echo $?\nhostname | wc -l\nget files/none $D/g 2>/dev/null\necho no",
     "a function that is not defined": 'if false; then PUT() { rsync -a "$1" "$2"; }; fi\nPUT files/a $D/a 2>/dev/null',
     "a function that is defined too late": 'PUT files/a $D/a 2>/dev/null\nPUT() { rsync -a "$1" "$2"; }',
     "an empty prefix": "SUDO=\n$SUDO step 0\n$SUDO cd files\nbasename $PWD\n$SUDO export X=1\necho $X",
