@@ -1,6 +1,7 @@
 """The store of what was fetched: a bare repository of the fetch user's own, that root never opens."""
 
 import contextlib
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,10 @@ _KINDS = {
     enums.ObjectType.TREE: objects.Kind.TREE,
     enums.ObjectType.BLOB: objects.Kind.BLOB,
 }
+
+_GROWTH = 2  # times the room of a fresh shallow clone
+_FRESH = "nodeagent-fresh"  # in the store: bytes that its packs took when it was fresh
+_BESIDE = (".new", ".old")  # what is about to be, and what was, the store
 
 _configured: list[tuple[Path, float, float]] = []  # what libgit2, which has one set of settings a process, was told
 
@@ -119,6 +124,57 @@ class Store:
             if objects.object_id(_KINDS[number], content) != oid:
                 raise ValueError(f"the object {oid} is another one")
             return content
+
+    def keep_small(self, commit: str) -> "Store":
+        """Leave the past behind once it takes as much room as the present: the store that is there then.
+
+        It is what a fresh shallow clone of the commit would be, made of what is here, without the server. It takes the
+        old one's place by a rename: whoever looks finds one or the other. A crash in between leaves none, and the next
+        poll fetches.
+
+        Raises:
+            StoreUnusable: it is damaged, or there is no room.
+        """
+        fresh = self.path / _FRESH
+        packed = self._packed()
+        try:
+            bound = _GROWTH * int(fresh.read_text()) if fresh.exists() else 0
+        except (OSError, ValueError):
+            bound = 0
+        if packed <= bound:
+            return self
+        beside, aside = (self.path.with_name(self.path.name + end) for end in _BESIDE)
+        try:
+            for left in (beside, aside):
+                shutil.rmtree(left, ignore_errors=True)
+            with self._reading():
+                self._copy_present(pygit2.init_repository(str(beside), bare=True), commit)
+            self.path.rename(aside)
+            beside.rename(self.path)
+        except OSError as error:
+            raise _unusable(self.path, error) from error
+        finally:
+            for left in (beside, aside):
+                shutil.rmtree(left, ignore_errors=True)
+        small = Store.open(self.path)
+        fresh.write_text(str(small._packed()))
+        return small
+
+    def _copy_present(self, target: pygit2.Repository, commit: str) -> None:
+        oid, content = pygit2.Oid(hex=commit), self.read(commit)
+        builder = pygit2.PackBuilder(self._repository)
+        builder.set_threads(1)
+        builder.add(oid)
+        builder.add_recur(pygit2.Oid(hex=objects.commit_tree(content)))
+        builder.write(f"{target.path}/objects/pack")
+        if objects.commit_parents(content):
+            Path(target.path, "shallow").write_text(f"{commit}\n")
+        target.references.create(FETCHED, oid)
+
+    def _packed(self) -> int:
+        """Bytes: a fetch writes packs, and nothing else."""
+        with os.scandir(self.path / "objects/pack") as entries:
+            return sum(entry.stat().st_size for entry in entries)
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:

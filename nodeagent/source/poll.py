@@ -184,7 +184,10 @@ def _follow(config: Config, store: git.Store, standing: Standing, key: bytes) ->
     if refs.is_commit(ref) and store.has(ref):
         return ref  # there is nothing to ask
     store, target = _bring(config, store, ref, key, whole=bool(olds) or not store.is_empty)
-    if olds and not refs.is_commit(ref) and not any(store.is_ancestor(old, target.commit) for old in olds):
+    if target.commit in olds[:1]:  # the node stands there: nobody needs what was before
+        with contextlib.suppress(StoreUnusable):  # a disk without room for both: the large one serves as well
+            store.keep_small(target.commit)
+    elif olds and not refs.is_commit(ref) and not any(store.is_ancestor(old, target.commit) for old in olds):
         authored = objects.commit_origin(store.read(target.commit)).authored
         raise history.refusal(f"{config.source.url}: {target.shown}", target.commit, authored, standing)
     if standing.earliest:
