@@ -13,7 +13,6 @@ that the commit vouches for. What is left to judge is the commit's own content: 
 import contextlib
 import os
 import struct
-from collections import deque
 from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -21,8 +20,9 @@ from typing import BinaryIO
 from nodeagent.config import Limits
 from nodeagent.errors import NodeagentError, RevisionRejected, StoreUnusable, WorkerFailed, by_code
 from nodeagent.source import git, objects
+from nodeagent.source.descent import descent
 from nodeagent.source.foreign import one_line
-from nodeagent.source.history import ANYTHING, Standing, demand_young, refusal
+from nodeagent.source.history import ANYTHING, Standing, demand_young
 from nodeagent.source.manifest import Entry, Item, Manifest
 from nodeagent.source.objects import Kind, Mode, TreeEntry
 
@@ -92,7 +92,7 @@ def receive(
 
 
 def _export(store: git.Store, commit: str, have: Container[str], stream: BinaryIO, standing: Standing) -> None:
-    for oid in _descent(store, commit, standing):
+    for oid in descent(store, commit, standing):
         _send(stream, _FRAMES[Kind.COMMIT], store.read(oid))
     with contextlib.suppress(objects.MalformedError):  # the receiver finds it too, and says so
         for kind, content in _contents(store, objects.commit_tree(store.read(commit)), have):
@@ -126,29 +126,6 @@ def _contents(store: git.Store, tree: str, have: Container[str]) -> Iterator[tup
             walk.append(iter(objects.tree_entries(content)))
         else:
             yield Kind.BLOB, content
-
-
-def _descent(store: git.Store, commit: str, standing: Standing) -> Sequence[str]:
-    """The commits of a shortest way from the commit back to where the node stands, both included."""
-    if not standing.commits:
-        return [commit]
-    child = {commit: ""}
-    queue = deque([commit])
-    found = commit if commit in standing.commits else ""
-    while queue and not found:
-        at = queue.popleft()
-        for parent in objects.commit_parents(store.read(at)):
-            if parent not in child and store.has(parent):  # what lies beyond the border of a shallow store is not there
-                child[parent] = at
-                queue.append(parent)
-                found = found or (parent if parent in standing.commits else "")
-    if not found:
-        authored = objects.commit_origin(store.read(commit)).authored
-        raise refusal("what the node follows", commit, authored, standing)
-    way = [found]
-    while way[-1] != commit:
-        way.append(child[way[-1]])
-    return way[::-1]
 
 
 # --- receiving -------------------------------------------------------------------------------------------------
