@@ -1,16 +1,20 @@
 """The nodeagent of a test machine, as its administrator and its kernel see it."""
 
 import json
-from typing import Any
+from typing import Any, Protocol
 
-from testbed.node import Node
 from testbed.programs import wait_until
 
 STATUS_FILE = "/run/nodeagent/status.json"
 
 
+class Machine(Protocol):
+    def exec(self, *command: str, check: bool = True) -> str:
+        """Run a command in the machine, as root, and return its stdout."""
+
+
 class Agent:
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Machine) -> None:
         self._node = node
 
     # --- what it says ------------------------------------------------------------------------------------------

@@ -43,14 +43,22 @@ class GitServer:
     The directory must not be below ``/run``, which the server has for itself.
 
     ``enter`` is put before sshd's command line, to start it in another namespace (``nsenter --net=...``); ``settings``
-    are added to its configuration.
+    are added to its configuration. ``known_as`` is the address at which its clients find it, though it listens on
+    loopback.
     """
 
     def __init__(
-        self, directory: Path, *, port: int, enter: Sequence[str] = (), settings: Mapping[str, str] | None = None
+        self,
+        directory: Path,
+        *,
+        port: int,
+        enter: Sequence[str] = (),
+        settings: Mapping[str, str] | None = None,
+        known_as: str = "127.0.0.1",
     ) -> None:
         self.directory = directory
         self.port = port
+        self.known_as = known_as
         self.work = directory / "work"
         self.bare = directory / "configs.git"
         self.password = secrets.token_urlsafe(18)
@@ -64,12 +72,12 @@ class GitServer:
 
     @property
     def url(self) -> str:
-        return f"ssh://root@127.0.0.1:{self.port}{self.bare}"
+        return f"ssh://root@{self.known_as}:{self.port}{self.bare}"
 
     @property
     def known_hosts(self) -> str:
         kind, key = (self.directory / "hostkey.pub").read_text().split()[:2]
-        return f"[127.0.0.1]:{self.port} {kind} {key}\n"
+        return f"[{self.known_as}]:{self.port} {kind} {key}\n"
 
     @property
     def encrypted_key(self) -> Path:

@@ -70,6 +70,12 @@ def build(dist: Path, kind: str, *, product: Path = PROJECT) -> Path:
     return package
 
 
+def kept(kind: str, made_of: Sequence[str], make: Callable[[Path], None]) -> Path:
+    """A directory of the cache, filled by ``make`` if there is none that is made of the same."""
+    with _locked(cache_directory()) as cache:
+        return _kept(cache, kind, _digest(*made_of), make)
+
+
 def with_cloud_init() -> Path:
     """A Debian that has cloud-init: not on this machine, where it would be at work at the next boot."""
     bootstrap = partial(_bootstrap, packages=["cloud-init"])

@@ -7,15 +7,14 @@ it killed by the kernel when the owner ends.
 import os
 import signal
 import subprocess  # noqa: TID251 - a harness starts programs; the product's door is apply/process.py
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from testbed import cgroup
+from testbed import cgroup, keeper
+from testbed.keeper import DIES_WITH_OWNER
 from testbed.programs import run, wait_until
 
-DIES_WITH_OWNER = ("setpriv", "--pdeathsig", "KILL")
 OWN_PROCESSES = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")  # its first process takes all with it
 INSIDE_ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -41,7 +40,7 @@ class Node:
         for needed in (self.seed / "etc", self._memory):
             needed.mkdir(parents=True)
         (self.seed / "etc/hostname").write_text(host_name + "\n")
-        self._keeper = self._start_keeper()
+        self._keeper = keeper.start(self._memory)
         self._cgroups: list[Path] = []
         self._disks = 0
         try:
@@ -150,19 +149,6 @@ class Node:
         return run([*self._enter_keeper(), *reader])
 
     # --- inner ways --------------------------------------------------------------------------------------------
-
-    def _start_keeper(self) -> subprocess.Popen[str]:
-        keeper = subprocess.Popen(
-            [*DIES_WITH_OWNER, "unshare", "--mount", "--net", sys.executable, "-m", "testbed.keeper", self._memory],
-            cwd=Path(__file__).parent.parent,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert keeper.stdout is not None
-        if keeper.stdout.readline() != "ready\n":
-            raise RuntimeError("the namespaces of the test machine could not be made: root is needed")
-        return keeper
 
     @property
     def _root(self) -> Path:

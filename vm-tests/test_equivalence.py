@@ -16,7 +16,8 @@ import pytest
 
 from testbed.agent import Agent
 from testbed.gitserver import GitServer
-from testbed.node import DIES_WITH_OWNER, Node
+from testbed.keeper import DIES_WITH_OWNER
+from testbed.node import Node
 from testbed.programs import run as run_program
 from testbed.site import CREDENTIAL, configure
 from tests.equivalence.case import Case, cases

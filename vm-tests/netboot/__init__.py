@@ -1,0 +1,1 @@
+"""Nodes without a disk, booted over a network."""

@@ -1,0 +1,141 @@
+"""Nodes that the network boots, whose root is in memory: three at once, each enrolled in its own way.
+
+The tests follow these nodes from one event to the next, in the order in which they stand here: a boot takes a minute.
+"""
+
+import shutil
+import subprocess  # noqa: TID251 - the seed's server is a program
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from testbed import diskless, enrolled, xcat
+from testbed.agent import Agent
+from testbed.diskless import Image
+from testbed.enrolled import Enrolled
+from testbed.gitserver import GitServer
+from testbed.keeper import DIES_WITH_OWNER
+from testbed.netboot import HOST, NetbootNode
+from testbed.programs import wait_until
+
+PROJECT = Path(__file__).resolve().parent.parent.parent
+KEPT = PROJECT / "build/vm-tests"  # consoles and journals of nodes that failed
+GIT_PORT, SEED_PORT = 2222, 8000  # the network is our own: no other server can be there
+XCAT, CLOUD_INIT, CREDENTIAL = "compute-001", "compute-002", "compute-003"
+Nodes = dict[str, NetbootNode]
+
+
+@pytest.fixture(scope="module")
+def server(network: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
+    site = GitServer(tmp_path_factory.mktemp("server"), port=GIT_PORT, enter=network, known_as=HOST)
+    shutil.copytree(PROJECT / "examples/compute-configs", site.work, dirs_exist_ok=True)
+    site.commit("Configure compute nodes")
+    site.start()
+    yield site
+    site.stop()
+
+
+@pytest.fixture(scope="module")
+def seed(network: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A directory that nodes read by HTTP."""
+    directory = tmp_path_factory.mktemp("seed")
+    serve = (sys.executable, "-m", "http.server", str(SEED_PORT), "--bind", "127.0.0.1", "--directory", directory)
+    nowhere = subprocess.DEVNULL
+    with subprocess.Popen([*DIES_WITH_OWNER, *network, *serve], stdout=nowhere, stderr=nowhere) as http:
+        yield directory
+        http.kill()
+
+
+@pytest.fixture(scope="module")
+def ways(server: GitServer, seed: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Enrolled]:
+    """How each node was enrolled."""
+    here = tmp_path_factory.mktemp("enrolled")
+    return {
+        XCAT: enrolled.by_xcat(here / XCAT, server),
+        CLOUD_INIT: enrolled.by_cloud_init(here / CLOUD_INIT, server, seed=seed, url=f"http://{HOST}:{SEED_PORT}/"),
+        CREDENTIAL: enrolled.by_credential(here / CREDENTIAL, server),
+    }
+
+
+@pytest.fixture(scope="module")
+def nodes(
+    image: Image, network: tuple[str, ...], ways: dict[str, Enrolled], request: pytest.FixtureRequest
+) -> Iterator[Nodes]:
+    """They have just been switched on, all at once."""
+    here = request.getfixturevalue("tmp_path_factory").mktemp("nodes")
+    nodes = {}
+    for name, way in ways.items():
+        site = diskless.packed(way.root, here / f"{name}.img")
+        own = Image(kernel=image.kernel, initramfs=(*image.initramfs, site))
+        nodes[name] = NetbootNode(
+            here / name, own, network=network, host_name=name, parameters=way.parameters, devices=way.devices
+        )
+    failed_before = request.session.testsfailed
+    for node in nodes.values():
+        node.power_on()
+    yield nodes
+    if request.session.testsfailed > failed_before:
+        KEPT.mkdir(parents=True, exist_ok=True)
+        for name, node in nodes.items():
+            log = KEPT / f"netboot-{name}.log"
+            shutil.copy(node.console, log)
+            print(f"console and journal of {name} are kept in {log}")
+    for node in nodes.values():
+        node.destroy()
+
+
+@pytest.mark.parametrize("name", [XCAT, CLOUD_INIT, CREDENTIAL])
+def test_nodes_that_boot_at_once_become_ready(
+    name: str, nodes: Nodes, server: GitServer, say_time: Callable[[str], None]
+) -> None:
+    node = nodes[name]
+    node.wait_up()
+    node.wait_applied(server.git("rev-parse", "HEAD"))
+    say_time(f"netboot: {name} was Ready {node.seconds_to_ready():.1f} s after its kernel had started")
+    assert f"compute node {name}" in node.read("/etc/motd")
+    assert node.exec("stat", "--file-system", "--format=%T", "/").strip() in {"tmpfs", "ramfs"}
+
+
+def test_xcat_is_told_booted_and_its_log_has_no_password(nodes: Nodes, server: GitServer) -> None:
+    node = nodes[XCAT]
+    wait_until("xCAT is told", lambda: node.exists(xcat.STATUS))
+    assert node.read(xcat.STATUS).strip() == "booted"
+    assert "main@sha1:" in node.read(xcat.LOG)
+    shown = ("sh", "-c", f"cat {xcat.LOG} /proc/[0-9]*/cmdline; journalctl --no-pager")
+    assert server.password not in node.exec(*shown, check=False)
+
+
+def test_the_password_in_the_firmware_is_all_that_a_node_needs(nodes: Nodes) -> None:
+    node = nodes[CREDENTIAL]
+    assert not node.exists("/run/nodeagent.password")
+    assert node.status_of("grep", "-rqs", "password", "/etc/nodeagent") == 1
+
+
+def test_a_new_commit_comes_to_all_while_they_are_up(nodes: Nodes, server: GitServer) -> None:
+    (server.work / "files/sssd/sssd.conf").write_text("[sssd]\n")
+    newest = server.commit("Another sssd.conf")
+    for node in nodes.values():
+        node.wait_applied(newest)
+        assert node.read("/etc/sssd/sssd.conf") == "[sssd]\n"
+
+
+def test_a_reboot_forgets_everything_and_without_git_the_node_waits_for_it(
+    nodes: Nodes, server: GitServer, say_time: Callable[[str], None]
+) -> None:
+    node = nodes[XCAT]
+    node.exec("touch", "/root/left-behind")
+    server.stop()
+    node.reboot()
+    assert not node.exists("/root/left-behind")
+    Agent(node).wait_condition("Reconciling", "RemoteUnreachable", seconds=120)
+    assert node.status_of("nodeagent", "ready") != 0
+    assert not node.exists(xcat.STATUS)
+    assert not node.exists("/etc/munge/munge.key")
+    server.start()
+    node.wait_applied(server.git("rev-parse", "HEAD"))
+    say_time(f"netboot: {XCAT} was Ready again, without git at first, after {node.seconds_to_ready():.1f} s")
+    wait_until("xCAT is told", lambda: node.exists(xcat.STATUS))
+    assert node.read(xcat.STATUS).strip() == "booted"
+    assert node.read("/etc/hosts").count("mgmt.cluster.example") == 1
