@@ -16,6 +16,10 @@ from testbed.node import Node
 from testbed.programs import wait_until
 from testbed.site import CREDENTIAL
 
+LEDGER_VERSION = """
+import sqlite3
+print(sqlite3.connect("/var/lib/nodeagent/ledger.db").execute("PRAGMA user_version").fetchone()[0])
+"""
 SLOW = """#!/bin/sh -e
 echo begun >>/run/steps
 until [ -e /run/go ]; do sleep 0.1; done
@@ -189,6 +193,25 @@ def test_an_upgrade_waits_for_the_evaluation_that_is_under_way(
     told = node.exec("sh", "-exc", documents.commands("docs/packaging.md", "upgrade"))
     assert "0 loaded units listed" in told
     assert told.count(packages.LATER) == 2
+
+
+def test_a_later_version_brings_the_ledger_up_to_date_and_a_downgrade_below_it_is_refused(
+    running: GitServer, family: Family, node: Node, agent: Agent
+) -> None:
+    before = int(node.exec("python3", "-c", LEDGER_VERSION))
+    node.exec("sh", "-c", family.upgrade, timeout=120)
+    wait_version(agent, packages.LATER)
+    (running.work / "files/motd").write_text("another tree\n")
+    agent.wait_applied(running.commit("Another tree"))
+    assert int(node.exec("python3", "-c", LEDGER_VERSION)) == before + 1
+
+    refused = node.exec("sh", "-c", f"{family.downgrade} 2>&1; echo status $?", check=False, timeout=120)
+    assert "a later nodeagent has written this node's ledger" in refused
+    assert f"is of version {before + 1}, this one reads up to {before}" in refused
+    assert "status 0" not in refused
+    assert node.exec("nodeagent", "--version").strip() == f"nodeagent {packages.LATER}"
+    wait_until("the service runs on", lambda: agent.property("ActiveState") == "active")
+    assert agent.status()["version"] == packages.LATER
 
 
 def test_post_sh_may_upgrade_the_package_under_itself(
