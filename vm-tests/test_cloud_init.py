@@ -21,6 +21,29 @@ chroot {root} cloud-init schema --config-file /run/user-data
 """
 
 
+# A boot of cloud-init over that Debian, as far as the user-data goes: what it wrote is kept.
+BOOT = """
+mount -t tmpfs tmpfs {memory}
+mkdir {memory}/upper {memory}/work {memory}/root
+mount -t overlay -o lowerdir={root},upperdir={memory}/upper,workdir={memory}/work overlay {memory}/root
+cd {memory}/root
+mount -t proc proc proc
+mount -t tmpfs tmpfs run
+mkdir -p var/lib/cloud/seed/nocloud
+cp {text} var/lib/cloud/seed/nocloud/user-data
+echo 'instance-id: first' >var/lib/cloud/seed/nocloud/meta-data
+cat >etc/cloud/cloud.cfg.d/99.cfg <<END
+datasource_list: [NoCloud, None]
+cloud_init_modules: [write-files]
+cloud_config_modules: [runcmd]
+END
+for stage in 'init --local' init 'modules --mode=config'; do
+  chroot . cloud-init $stage >run/log 2>&1 || {{ cat run/log; exit 1; }}
+done
+cp -a etc/nodeagent run/nodeagent.password var/lib/cloud/instance/scripts/runcmd {kept}
+"""
+
+
 @pytest.fixture(scope="module")
 def cloud_init() -> Path:
     if shutil.which("mmdebstrap") is None or os.geteuid() != 0:
@@ -61,3 +84,22 @@ def test_cloud_init_would_not_take_what_is_wrong(cloud_init: Path, user_data: Pa
     user_data.write_text(text.replace('permissions: "0600"', "permissions: 600"))
     assert user_data.read_text() != text
     assert judged(cloud_init, user_data).returncode != 0
+
+
+def test_cloud_init_writes_what_the_node_needs(cloud_init: Path, user_data: Path, tmp_path: Path) -> None:
+    memory, kept = tmp_path / "memory", tmp_path / "kept"
+    memory.mkdir()
+    kept.mkdir()
+    boot = BOOT.format(root=cloud_init, text=user_data, memory=memory, kept=kept)
+    run(["unshare", "--mount", "--net", "--pid", "--fork", "sh", "-ec", boot])
+    site = tmp_path / "node/etc/nodeagent"
+    for name, mode in (("nodeagent.toml", 0o644), ("known_hosts", 0o644), ("key.enc", 0o600)):
+        written = kept / "nodeagent" / name
+        assert written.read_bytes() == (site / name).read_bytes()
+        assert written.stat().st_mode & 0o7777 == mode
+    password = kept / "nodeagent.password"
+    assert password.read_bytes() == (tmp_path / "server/password").read_bytes()
+    assert (password.stat().st_mode & 0o7777, password.stat().st_uid) == (0o600, 0)
+    commands = (kept / "runcmd").read_text()
+    assert "'systemctl' 'reload-or-restart' 'nodeagent.service'" in commands
+    assert commands.rstrip().endswith("'nodeagent' 'ready' '--wait' '--timeout' '900'")
