@@ -186,9 +186,9 @@ def test_an_upgrade_waits_for_the_evaluation_that_is_under_way(
     assert agent.property("ActiveState") == "active"
     node.exec("touch", "/run/go")
     wait_behind(node)
-    assert node.read("/run/steps").split() == ["begun", "ended"]
     wait_version(agent, packages.LATER)
-    assert agent.applied() == commit
+    agent.wait_applied(commit)
+    assert node.read("/run/steps").split() == ["begun", "ended"]
     assert agent.condition("Degraded") is None
     told = node.exec("sh", "-exc", documents.commands("docs/packaging.md", "upgrade"))
     assert "0 loaded units listed" in told
