@@ -17,10 +17,8 @@ BUGS = (
     Bug(
         name="COPY has succeeded whatever rsync's status would be",
         file="nodeagent/steps/native.py",
-        old="            self._account.unchanged(statement, operands[-1], unchanged, number=number, began=began)\n"
-        "        return status\n",
-        new="            self._account.unchanged(statement, operands[-1], unchanged, number=number, began=began)\n"
-        "        return 0\n",
+        old="        return failed if status and failed is not None else status\n",
+        new="        return 0\n",
         tests=f"{_CASES} -k copy",
     ),
     Bug(
