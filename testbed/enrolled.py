@@ -24,6 +24,8 @@ ExecStart=/xcatpost/mypostscript
 [Install]
 WantedBy=multi-user.target
 """
+# The image's own network is up already, and no other locale is in it; fewer keys are made sooner.
+CLOUD = "network: {config: disabled}\nlocale: false\nssh_genkeytypes: [ed25519]\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +65,7 @@ def by_cloud_init(directory: Path, server: GitServer, *, seed: Path, url: str) -
     (seed / "vendor-data").write_text("")
     cloud = root / "etc/cloud/cloud.cfg.d"
     cloud.mkdir(parents=True)
-    (cloud / "network.cfg").write_text("network: {config: disabled}\n")  # the image's own is up already
+    (cloud / "50-image.cfg").write_text(CLOUD)
     return Enrolled(root=root, parameters=f"ds=nocloud-net;s={url}")
 
 

@@ -107,6 +107,10 @@ def test_xcat_is_told_booted_and_its_log_has_no_password(nodes: Nodes, server: G
     assert server.password not in node.exec(*shown, check=False)
 
 
+def test_cloud_init_ends_well(nodes: Nodes) -> None:
+    assert "status: done" in nodes[CLOUD_INIT].exec("cloud-init", "status", "--wait", check=False)
+
+
 def test_the_password_in_the_firmware_is_all_that_a_node_needs(nodes: Nodes) -> None:
     node = nodes[CREDENTIAL]
     assert not node.exists("/run/nodeagent.password")
