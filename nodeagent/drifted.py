@@ -9,7 +9,8 @@ from nodeagent.config import Config
 from nodeagent.evaluate import policy
 from nodeagent.ledger import changes, database, destinations, drift, watch
 from nodeagent.ledger.sources import Source
-from nodeagent.model import Notice, Reporter, Scope
+from nodeagent.model.evaluation import Scope
+from nodeagent.model.events import Notice, Reporter
 from nodeagent.situation import Wishes
 
 _WARNING = 4  # syslog severity

@@ -25,15 +25,8 @@ from nodeagent.ledger.editors import Editors
 from nodeagent.ledger.kept import Kept
 from nodeagent.ledger.sources import Source
 from nodeagent.ledger.view import View
-from nodeagent.model import (
-    Change,
-    Evaluation,
-    EvaluationEnded,
-    EvaluationStarted,
-    Reporter,
-    Revision,
-    Scope,
-)
+from nodeagent.model.evaluation import Change, Evaluation, Revision, Scope
+from nodeagent.model.events import EvaluationEnded, EvaluationStarted, Reporter
 from nodeagent.program import ENTRY, prepare, program_text
 from nodeagent.steps.due import Judge
 from nodeagent.steps.engine import Steps

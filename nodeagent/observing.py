@@ -18,7 +18,9 @@ from nodeagent.config import Config
 from nodeagent.errors import LedgerUnavailable, NodeagentError, StalledError
 from nodeagent.ledger import database, destinations, watch
 from nodeagent.ledger.sources import Source
-from nodeagent.model import ApplyOutcome, Change, Notice, PlannedChange, Reporter
+from nodeagent.model.evaluation import Change
+from nodeagent.model.events import Notice, PlannedChange, Reporter
+from nodeagent.model.outcomes import ApplyOutcome
 from nodeagent.situation import Wishes
 from nodeagent.workers.stop import Stop
 

@@ -15,23 +15,18 @@ from nodeagent.errors import WorkerFailed, by_code
 from nodeagent.evaluate import loops
 from nodeagent.jobs.probe import Probe
 from nodeagent.ledger import copy
-from nodeagent.model import (
-    ApplyOutcome,
-    Change,
-    Evaluation,
+from nodeagent.model.evaluation import Change, Evaluation, Phase, Step
+from nodeagent.model.events import (
     Event,
-    Mode,
     Notice,
-    Phase,
     PlannedChange,
     PlannedStep,
-    PlanOutcome,
     Reporter,
-    Step,
     StepEnded,
     StepOutput,
     TreeChange,
 )
+from nodeagent.model.outcomes import ApplyOutcome, Mode, PlanOutcome
 from nodeagent.program import ENTRY
 from nodeagent.sandbox import difference, enclosure
 from nodeagent.sandbox.root import Root

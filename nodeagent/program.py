@@ -21,7 +21,8 @@ from nodeagent.evaluate.sourcing import with_notice
 from nodeagent.evaluate.stand_in import with_prelude
 from nodeagent.evaluate.statements import Instrumented
 from nodeagent.evaluate.syntax import Block, Script
-from nodeagent.model import Notice, Phase, Reporter, Statement
+from nodeagent.model.evaluation import Phase, Statement
+from nodeagent.model.events import Notice, Reporter
 from nodeagent.node import needs
 
 ENTRY = "post.sh"

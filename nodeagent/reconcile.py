@@ -22,19 +22,9 @@ from nodeagent.evaluate import policy
 from nodeagent.jobs.probe import Probe
 from nodeagent.ledger import database, destinations, remarks, statements, undo, watch
 from nodeagent.ledger.sources import Source
-from nodeagent.model import (
-    AcceptOutcome,
-    ApplyOutcome,
-    Evaluation,
-    Failure,
-    Looked,
-    Mode,
-    Notice,
-    PollOutcome,
-    Reporter,
-    Revision,
-    Trigger,
-)
+from nodeagent.model.evaluation import Evaluation, Revision, Trigger
+from nodeagent.model.events import Looked, Notice, Reporter
+from nodeagent.model.outcomes import AcceptOutcome, ApplyOutcome, Failure, Mode, PollOutcome
 from nodeagent.situation import Wishes, of_withdrawn, situation
 from nodeagent.source import poll as source_poll
 from nodeagent.source import refs, tree

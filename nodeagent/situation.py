@@ -7,7 +7,7 @@ from nodeagent.config import FirstStart
 from nodeagent.evaluate import policy
 from nodeagent.ledger import database, undo
 from nodeagent.ledger.sources import Source
-from nodeagent.model import Revision
+from nodeagent.model.evaluation import Revision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,8 @@ from nodeagent.apply import rewrite
 from nodeagent.apply.as_left import put_back
 from nodeagent.apply.blocks import Action, Piece, claim_settled, decide
 from nodeagent.apply.paths import Place, locate
-from nodeagent.model import Block, Change, Content, Destinations, FileChange, Phase
+from nodeagent.model.destinations import Block, Content, Destinations
+from nodeagent.model.evaluation import Change, FileChange, Phase
 
 
 class Appends:

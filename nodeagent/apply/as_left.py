@@ -5,7 +5,8 @@ import stat
 
 from nodeagent.apply import atomic, rewrite
 from nodeagent.apply.paths import Place
-from nodeagent.model import Change, Content, Destinations
+from nodeagent.model.destinations import Content, Destinations
+from nodeagent.model.evaluation import Change
 
 
 def put_back(place: Place, left: Content, destinations: Destinations) -> Change:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from nodeagent.apply.chmod import changed
 from nodeagent.apply.paths import Directory
 from nodeagent.apply.rsync import CopyOptions
-from nodeagent.model import Content
+from nodeagent.model.destinations import Content
 
 _LINK_MODE = 0o777
 

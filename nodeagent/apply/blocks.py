@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
 from nodeagent.apply.standing import NEWLINE, STUB, find_blocks, find_free, survivors
-from nodeagent.model import Block
+from nodeagent.model.destinations import Block
 
 
 class Action(enum.Enum):

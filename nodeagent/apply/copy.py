@@ -19,7 +19,8 @@ from nodeagent.apply.target import Target, UnusableDestinationError
 from nodeagent.apply.tree import Source, Wanted
 from nodeagent.apply.untouched import Untouched
 from nodeagent.apply.way import Way
-from nodeagent.model import Change, Destinations, FileChange
+from nodeagent.model.destinations import Destinations
+from nodeagent.model.evaluation import Change, FileChange
 
 
 def copy(

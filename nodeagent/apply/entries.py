@@ -7,7 +7,7 @@ equivalence suite compares the two.
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from nodeagent.model import Entry
+from nodeagent.model.destinations import Entry
 
 _NIS = (b"+", b"-")  # compat(5): what follows the first such line is asked for only where NIS has no answer
 

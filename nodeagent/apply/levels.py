@@ -13,7 +13,7 @@ from nodeagent.apply.place import LeftAbsentError, Placer
 from nodeagent.apply.rsync import CopyOptions
 from nodeagent.apply.tree import Source, Wanted
 from nodeagent.apply.untouched import Untouched
-from nodeagent.model import Change, FileChange
+from nodeagent.model.evaluation import Change, FileChange
 
 PARTIAL = 23  # rsync's exit status: partial transfer due to error
 

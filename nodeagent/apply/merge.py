@@ -15,7 +15,8 @@ from nodeagent.apply.atomic import AtomicFile
 from nodeagent.apply.entries import Wanted
 from nodeagent.apply.paths import Place, locate
 from nodeagent.apply.user_lock import locked
-from nodeagent.model import MERGED, Change, Content, Destinations, Entry, FileChange, Phase
+from nodeagent.model.destinations import MERGED, Content, Destinations, Entry
+from nodeagent.model.evaluation import Change, FileChange, Phase
 
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 

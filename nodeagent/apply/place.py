@@ -20,7 +20,8 @@ from nodeagent.apply.paths import Directory, Place
 from nodeagent.apply.rsync import CopyOptions
 from nodeagent.apply.tree import Source
 from nodeagent.apply.way import Way
-from nodeagent.model import Change, Content, Destinations, FileChange, Phase
+from nodeagent.model.destinations import Content, Destinations
+from nodeagent.model.evaluation import Change, FileChange, Phase
 
 _PEEK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 

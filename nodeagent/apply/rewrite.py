@@ -9,7 +9,8 @@ import stat
 from nodeagent.apply import label
 from nodeagent.apply.atomic import AtomicFile, write_all
 from nodeagent.apply.paths import Place, locate
-from nodeagent.model import Change, Content, Destinations
+from nodeagent.model.destinations import Content, Destinations
+from nodeagent.model.evaluation import Change
 
 # A file that is a mount point, or lies in a directory that cannot be written, cannot be replaced but can be written.
 _NOT_BY_RENAME = frozenset({errno.EBUSY, errno.EROFS})

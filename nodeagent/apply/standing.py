@@ -8,7 +8,7 @@ a block too: nodeagent's own, or a *stub*, the beginning of somebody else's line
 import difflib
 from collections.abc import Sequence
 
-from nodeagent.model import Block
+from nodeagent.model.destinations import Block
 
 NEWLINE = b"\n"
 STUB = ""

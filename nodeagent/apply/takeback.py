@@ -9,7 +9,7 @@ from pathlib import Path
 from nodeagent.apply import atomic, entries, rewrite
 from nodeagent.apply.paths import Place, locate
 from nodeagent.apply.standing import find_blocks
-from nodeagent.model import Block, Content, Entry
+from nodeagent.model.destinations import Block, Content, Entry
 
 _CHUNK = 1 << 20
 

@@ -9,7 +9,8 @@ from nodeagent.apply.attributes import Attributes
 from nodeagent.apply.fingerprint import fingerprint
 from nodeagent.apply.paths import Directory
 from nodeagent.apply.tree import Source
-from nodeagent.model import Change, Destinations, FileChange
+from nodeagent.model.destinations import Destinations
+from nodeagent.model.evaluation import Change, FileChange
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

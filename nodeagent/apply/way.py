@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from nodeagent.apply.paths import Directory
 from nodeagent.apply.rsync import CopyOptions
-from nodeagent.model import Change, Destinations, FileChange
+from nodeagent.model.destinations import Destinations
+from nodeagent.model.evaluation import Change, FileChange
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,8 @@ import stat
 from nodeagent.apply import rewrite
 from nodeagent.apply.as_left import put_back
 from nodeagent.apply.paths import Place, locate
-from nodeagent.model import Change, Content, Destinations, FileChange, Phase
+from nodeagent.model.destinations import Content, Destinations
+from nodeagent.model.evaluation import Change, FileChange, Phase
 
 
 def write(path: str, *, cwd: str, text: bytes, umask: int, destinations: Destinations) -> FileChange:

@@ -16,7 +16,9 @@ from nodeagent.errors import InvalidConfiguration, LedgerUnavailable, NotNow, by
 from nodeagent.ledger import accepted, database, statements, watch
 from nodeagent.ledger.accepted import Acceptance
 from nodeagent.ledger.sources import Source
-from nodeagent.model import AcceptOutcome, Commit, Failure, Notice
+from nodeagent.model.evaluation import Commit
+from nodeagent.model.events import Notice
+from nodeagent.model.outcomes import AcceptOutcome, Failure
 from nodeagent.report.journal import open_reporter
 from nodeagent.source import refs
 from nodeagent.workers import worker

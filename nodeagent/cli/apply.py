@@ -12,7 +12,7 @@ from nodeagent import reconcile
 from nodeagent.cli import subject
 from nodeagent.config import DEFAULT_FILE, load
 from nodeagent.errors import InvalidConfiguration, by_code
-from nodeagent.model import Change, Evaluation
+from nodeagent.model.evaluation import Change, Evaluation
 from nodeagent.report.journal import open_reporter
 from nodeagent.situation import Wishes
 from nodeagent.workers.stop import on_signals

@@ -16,7 +16,8 @@ from nodeagent.lint.check import lint
 from nodeagent.lint.finding import Severity
 from nodeagent.lint.reading import ENTRY, read
 from nodeagent.lint.syntax import asking
-from nodeagent.model import Event, Failure, PollOutcome, Reporter
+from nodeagent.model.events import Event, Reporter
+from nodeagent.model.outcomes import Failure, PollOutcome
 from nodeagent.source import check
 from nodeagent.source.check import Finding
 from nodeagent.source.confine import account

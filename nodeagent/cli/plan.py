@@ -11,7 +11,8 @@ from nodeagent import planning
 from nodeagent.cli import subject
 from nodeagent.config import DEFAULT_FILE, load
 from nodeagent.errors import InvalidConfiguration, by_code
-from nodeagent.model import Event, Failure, PlanOutcome, Reporter
+from nodeagent.model.events import Event, Reporter
+from nodeagent.model.outcomes import Failure, PlanOutcome
 from nodeagent.report.console import ConsoleReporter
 from nodeagent.report.plan import Plan, as_json, as_text
 from nodeagent.situation import Wishes

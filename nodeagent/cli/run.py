@@ -13,7 +13,8 @@ from nodeagent.daemon.loop import Daemon
 from nodeagent.daemon.schedule import Schedule, place_of
 from nodeagent.errors import InvalidConfiguration
 from nodeagent.ledger import watch
-from nodeagent.model import ApplyOutcome, Mode, PollOutcome, Reporter
+from nodeagent.model.events import Reporter
+from nodeagent.model.outcomes import ApplyOutcome, Mode, PollOutcome
 from nodeagent.report import presence
 from nodeagent.report.board import Board
 from nodeagent.report.journal import JournalReporter, open_reporter

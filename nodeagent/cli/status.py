@@ -9,7 +9,7 @@ from pathlib import Path
 from nodeagent.cli.wording import moment, safe
 from nodeagent.config import DEFAULT_FILE, Config, Paths, load
 from nodeagent.errors import InvalidConfiguration
-from nodeagent.model import Status
+from nodeagent.model.outcomes import Status
 from nodeagent.report import presence, status
 
 

@@ -9,7 +9,8 @@ from nodeagent.config import Config, Jobs
 from nodeagent.errors import InvalidConfiguration, by_code
 from nodeagent.evaluation import Settings
 from nodeagent.jobs.probe import Probe
-from nodeagent.model import Failure, Notice, PollOutcome, Reporter
+from nodeagent.model.events import Notice, Reporter
+from nodeagent.model.outcomes import Failure, PollOutcome
 from nodeagent.workers import worker
 from nodeagent.workers.stop import Stop
 

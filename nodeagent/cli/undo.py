@@ -14,7 +14,7 @@ from nodeagent.errors import InvalidConfiguration, LedgerUnavailable
 from nodeagent.ledger import database, undo, watch
 from nodeagent.ledger.database import Connection
 from nodeagent.ledger.sources import Source
-from nodeagent.model import Notice
+from nodeagent.model.events import Notice
 from nodeagent.report.journal import open_reporter
 from nodeagent.undo import Undone, put_back
 

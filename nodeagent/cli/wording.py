@@ -2,7 +2,7 @@
 
 import time
 
-from nodeagent.model import Commit
+from nodeagent.model.evaluation import Commit
 
 _SHORT = 12  # hex digits of a commit id that are enough for people
 

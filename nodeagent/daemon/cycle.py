@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 from nodeagent.daemon.schedule import Schedule
 from nodeagent.errors import WorkerFailed
-from nodeagent.model import ApplyOutcome, Failure, Looked, Mode, PollOutcome, Reporter
+from nodeagent.model.events import Looked, Reporter
+from nodeagent.model.outcomes import ApplyOutcome, Failure, Mode, PollOutcome
 from nodeagent.report.board import Board
 from nodeagent.workers import worker
 from nodeagent.workers.stop import Stop

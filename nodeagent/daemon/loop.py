@@ -15,7 +15,7 @@ from typing import Protocol
 
 from nodeagent.daemon.cycle import Cycle, Plan
 from nodeagent.errors import InvalidConfiguration
-from nodeagent.model import Failure
+from nodeagent.model.outcomes import Failure
 from nodeagent.report import notify
 from nodeagent.report.board import Board
 from nodeagent.workers.worker import Worker

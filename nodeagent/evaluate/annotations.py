@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from nodeagent.model import Phase
+from nodeagent.model.evaluation import Phase
 
 _COMMENT = re.compile(rb"#[ \t]*nodeagent:(.*)")
 _EXECUTE = frozenset({Phase.EXECUTE})

@@ -12,7 +12,7 @@ from nodeagent.errors import AnnotationInvalid
 from nodeagent.evaluate.annotations import WORDS, Comment, comments, known
 from nodeagent.evaluate.statements import Instrumented
 from nodeagent.evaluate.syntax import Script
-from nodeagent.model import Annotation, Statement
+from nodeagent.model.evaluation import Annotation, Statement
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 _EXCLUDE = (("idle", "anytime"), ("boot", "always"), ("on", "always"))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from nodeagent.evaluate import rsync_words
 from nodeagent.evaluate.leaving import gives_up
 from nodeagent.evaluate.syntax import AndOr, Command, Function, Node, Opaque, Script
-from nodeagent.model import Phase
+from nodeagent.model.evaluation import Phase
 
 Understood = Callable[[Sequence[str]], bool]
 """Is this list of rsync's flags one whose meaning the agent knows exactly?"""

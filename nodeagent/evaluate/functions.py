@@ -23,7 +23,7 @@ from nodeagent.evaluate.syntax import (
     functions_in,
 )
 from nodeagent.evaluate.usage import Dots, Usage, follow
-from nodeagent.model import Phase
+from nodeagent.model.evaluation import Phase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

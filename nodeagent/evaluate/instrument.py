@@ -46,7 +46,7 @@ from nodeagent.evaluate.untouchable import any_untouchable, looks_at_verbs, not_
 from nodeagent.evaluate.usage import Dots, mentions_status, reads_status
 from nodeagent.evaluate.verbs import Edits
 from nodeagent.evaluate.vocabulary import ACTING_BUILTINS
-from nodeagent.model import Phase
+from nodeagent.model.evaluation import Phase
 
 
 def instrument(script: Script, file: str, understood: Understood, sourced: Sourced | None = None) -> Instrumented:

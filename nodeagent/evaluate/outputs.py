@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from nodeagent.evaluate.redirects import is_log
 from nodeagent.evaluate.syntax import Command, Redirect, Word, substitutes
-from nodeagent.model import Phase
+from nodeagent.model.evaluation import Phase
 
 INPUTS = frozenset({"<", "<<", "<<-", "<<<"})
 _BRACED = re.compile(rb"\$\{\w+\}")  # a parameter, not an expansion of braces

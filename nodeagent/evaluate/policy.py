@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nodeagent.config import FirstStart
-from nodeagent.model import Annotation, Attempt, Scope, Treatment, Trigger
+from nodeagent.model.destinations import Treatment
+from nodeagent.model.evaluation import Annotation, Attempt, Scope, Trigger
 
 BOOT_WINDOW = 15 * 60.0
 """A node that has been up for less (seconds) is booting: nothing runs on it yet that could be disturbed."""

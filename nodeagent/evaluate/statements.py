@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from nodeagent.evaluate.meaning import CopyCall
 from nodeagent.evaluate.syntax import Script
 from nodeagent.evaluate.usage import Dots
-from nodeagent.model import Phase, Statement
+from nodeagent.model.evaluation import Phase, Statement
 
 _REPORT_LENGTH = 200
 _ASIDE = "it is sourced where its status or output is used"

@@ -27,7 +27,7 @@ from nodeagent.evaluate.syntax import (
     substitutes,
 )
 from nodeagent.evaluate.vocabulary import LEAVING, TEXT_COMMANDS
-from nodeagent.model import Phase
+from nodeagent.model.evaluation import Phase
 
 _NOCLOBBER = re.compile(rb"(?<![\w-])set\s+-\w*C|noclobber")
 _TRACES = re.compile(rb"(?<![\w-])set\s[^;&|\n]*-\w*x|xtrace|\A#![^\n]*\s-\w*x")

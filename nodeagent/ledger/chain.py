@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from nodeagent.ledger.destinations import Row
-from nodeagent.model import Content, Phase, Stat, Statement
+from nodeagent.model.destinations import Content, Stat
+from nodeagent.model.evaluation import Phase, Statement
 
 ADDING = frozenset({Phase.APPEND, Phase.MERGE})
 """What these want is not what the whole file comes to be."""

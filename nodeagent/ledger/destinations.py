@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nodeagent.ledger.database import Connection
-from nodeagent.model import Content, Stat
+from nodeagent.model.destinations import Content, Stat
 
 
 def lstat(path: str) -> Stat | None:
@@ -24,7 +24,7 @@ def lstat(path: str) -> Stat | None:
 
 
 def digest(path: str, mode: int) -> str:
-    """As in :class:`nodeagent.model.Content`; empty for what has no content."""
+    """As in :class:`nodeagent.model.destinations.Content`; empty for what has no content."""
     if stat.S_ISLNK(mode):
         return os.readlink(path)
     if not stat.S_ISREG(mode):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from nodeagent.ledger.database import Connection
 from nodeagent.ledger.statements import commit_of
-from nodeagent.model import Commit, Scope, Trigger
+from nodeagent.model.evaluation import Commit, Scope, Trigger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

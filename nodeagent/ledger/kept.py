@@ -11,7 +11,7 @@ from pathlib import Path
 
 from nodeagent.ledger.database import Connection
 from nodeagent.ledger.destinations import digest, lstat
-from nodeagent.model import Block, Entry, Stat
+from nodeagent.model.destinations import Block, Entry, Stat
 
 _CHUNK = 2**20
 _STAGED = ".new"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from nodeagent.ledger.database import Connection
-from nodeagent.model import Entry
+from nodeagent.model.destinations import Entry
 
 
 def entries(connection: Connection, path: bytes) -> Sequence[Entry]:

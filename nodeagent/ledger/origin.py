@@ -11,7 +11,8 @@ from nodeagent.ledger import merged
 from nodeagent.ledger.database import Connection
 from nodeagent.ledger.destinations import ABSENT, LEFT, digest, lstat, stat_of
 from nodeagent.ledger.statements import block_of, commit_of
-from nodeagent.model import MERGED, Block, Commit, Content, Entry, Phase, Stat
+from nodeagent.model.destinations import MERGED, Block, Content, Entry, Stat
+from nodeagent.model.evaluation import Commit, Phase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import Any
 from nodeagent.ledger.chain import Past
 from nodeagent.ledger.database import Connection
 from nodeagent.ledger.destinations import LEFT, Row, digest, lstat, row_of
-from nodeagent.model import Content, Stat
+from nodeagent.model.destinations import Content, Stat
 
 REMOVED = "removed"  # in the place of a digest
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
 
 from nodeagent.ledger.database import Connection
-from nodeagent.model import Block, Phase, Statement
+from nodeagent.model.destinations import Block
+from nodeagent.model.evaluation import Phase, Statement
 
 _A_FEW = 10
 _COPIERS = re.compile(r"\b(rsync|cp|install|tar|ln|mv|cpio|unzip|scp)\b")

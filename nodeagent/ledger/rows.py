@@ -11,7 +11,8 @@ from typing import Any
 from nodeagent.ledger.chain import Past, Placed
 from nodeagent.ledger.database import Connection
 from nodeagent.ledger.destinations import LEFT
-from nodeagent.model import Stat, Statement
+from nodeagent.model.destinations import Stat
+from nodeagent.model.evaluation import Statement
 
 Written = tuple[str, Placed, Past | None]
 """A destination's path, what this evaluation did to it, and how the last one left it."""

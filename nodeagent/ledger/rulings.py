@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from nodeagent.ledger.editors import Editors
-from nodeagent.model import Ruling, Treatment
+from nodeagent.model.destinations import Ruling, Treatment
 
 Rule = Callable[[str, bool, bool], Ruling | None]
 """Asked with a path, whether its verbs want something else than the last time, and whether its content was edited."""

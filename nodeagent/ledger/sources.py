@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from nodeagent.ledger import accepted, changes
 from nodeagent.ledger.database import Connection
-from nodeagent.model import Attempt, Revision, Scope, Trigger
+from nodeagent.model.evaluation import Attempt, Revision, Scope, Trigger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from nodeagent.ledger.database import Connection
-from nodeagent.model import Block, Commit, Statement
+from nodeagent.model.destinations import Block
+from nodeagent.model.evaluation import Commit, Statement
 
 
 def remember_commit(connection: Connection, commit: str, origin: Commit) -> None:

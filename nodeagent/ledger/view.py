@@ -1,4 +1,4 @@
-"""The ledger as the native verbs see it in one evaluation (:class:`nodeagent.model.Destinations`).
+"""The ledger as the native verbs see it in one evaluation (:class:`nodeagent.model.destinations.Destinations`).
 
 The verbs on one destination are a chain: each asks what the verb at its place wanted the last time. What a verb has
 done is written down before the next one begins, so that after a crash the node is known as the crash left it: a mode or
@@ -21,7 +21,8 @@ from nodeagent.ledger.kept import Kept
 from nodeagent.ledger.pasts import REMOVED, Pasts
 from nodeagent.ledger.rulings import Rule, Rulings
 from nodeagent.ledger.undo import undone
-from nodeagent.model import MERGED, Block, Change, Content, Entry, Phase, Ruling, Scope, Stat, Statement, Treatment
+from nodeagent.model.destinations import MERGED, Block, Content, Entry, Ruling, Stat, Treatment
+from nodeagent.model.evaluation import Change, Phase, Scope, Statement
 
 
 class View:

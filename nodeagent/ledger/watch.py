@@ -5,8 +5,8 @@ neither the ledger is opened nor a second worker forked. The list says nothing a
 slightest difference, or no list, means that the apply worker has to look, with the ledger in hand.
 
 The file lies on tmpfs. It begins with the boot id, so that one of an earlier boot does not count, and holds for each
-destination the fields of :class:`nodeagent.model.Stat` (all 0 for one that is not to be there), the length of the path,
-and the path.
+destination the fields of :class:`nodeagent.model.destinations.Stat` (all 0 for one that is not to be there),
+the length of the path, and the path.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
-from nodeagent.model import Stat
+from nodeagent.model.destinations import Stat
 
 _NAME = "watch"
 _RECORD = struct.Struct("<IIIQqqQI")

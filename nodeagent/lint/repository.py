@@ -15,7 +15,7 @@ from nodeagent.evaluate.syntax import Word
 from nodeagent.lint.program import Call, Program
 from nodeagent.lint.tree import Kind, Tree
 from nodeagent.lint.values import ROOT, expand, within
-from nodeagent.model import Phase
+from nodeagent.model.evaluation import Phase
 
 ENTRY = "post.sh"
 SCRIPTS = "postscripts"

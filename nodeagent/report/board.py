@@ -7,18 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from nodeagent.errors import NotNow, WorkerFailed
-from nodeagent.model import (
-    ApplyOutcome,
-    EvaluationEnded,
-    EvaluationStarted,
-    Event,
-    Failure,
-    Mode,
-    Notice,
-    PollOutcome,
-    Reporter,
-    Status,
-)
+from nodeagent.model.events import EvaluationEnded, EvaluationStarted, Event, Notice, Reporter
+from nodeagent.model.outcomes import ApplyOutcome, Failure, Mode, PollOutcome, Status
 from nodeagent.report import conditions, notify, readiness, status
 from nodeagent.report.narrator import WARNING
 from nodeagent.report.outage import Outage

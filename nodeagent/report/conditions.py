@@ -7,7 +7,7 @@ The words are those of Flux and kstatus. ``Ready`` is always there; ``Reconcilin
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from nodeagent.model import ApplyOutcome, Condition, ConditionType, Failure, Mode, Status
+from nodeagent.model.outcomes import ApplyOutcome, Condition, ConditionType, Failure, Mode, Status
 
 _NAMED = 5  # steps that the message of Degraded names
 

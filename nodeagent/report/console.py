@@ -4,7 +4,7 @@ import contextlib
 import os
 from typing import TextIO
 
-from nodeagent.model import Event
+from nodeagent.model.events import Event
 from nodeagent.report.narrator import DEBUG, ERROR, INFO, WARNING, Narrator
 
 _COLOURS = {ERROR: "\33[31m", WARNING: "\33[33m", DEBUG: "\33[2m"}

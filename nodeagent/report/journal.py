@@ -3,7 +3,7 @@
 import sys
 import time
 
-from nodeagent.model import Event, Reporter
+from nodeagent.model.events import Event, Reporter
 from nodeagent.report import catalogue
 from nodeagent.report.console import ConsoleReporter
 from nodeagent.report.journald import SOCKET, Journald

@@ -5,17 +5,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
-from nodeagent.model import (
-    Change,
+from nodeagent.model.evaluation import Change, Phase, Step
+from nodeagent.model.events import (
     EvaluationEnded,
     EvaluationStarted,
     Event,
     Looked,
     Notice,
-    Phase,
     PlannedChange,
     PlannedStep,
-    Step,
     StepEnded,
     StepLogged,
     StepOutput,

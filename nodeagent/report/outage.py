@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from nodeagent.model import Failure, Notice
+from nodeagent.model.events import Notice
+from nodeagent.model.outcomes import Failure
 from nodeagent.report.narrator import ERROR, NOTICE, WARNING
 
 _TEXTS = 8  # of one problem; one that words itself anew each time is cut short here

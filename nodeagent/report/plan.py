@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from nodeagent.model import Change, Event, Phase, PlannedChange, PlannedStep, PlanOutcome, TreeChange
+from nodeagent.model.evaluation import Change, Phase
+from nodeagent.model.events import Event, PlannedChange, PlannedStep, TreeChange
+from nodeagent.model.outcomes import PlanOutcome
 
 SCHEMA = 1
 _CONTROL = {n: "?" for n in (*range(32), *range(127, 160)) if chr(n) not in "\t\n"}

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from nodeagent.model import Condition, ConditionType, Mode, Status
+from nodeagent.model.outcomes import Condition, ConditionType, Mode, Status
 
 FILE = "status.json"
 SCHEMA = 1

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from nodeagent.model import Difference, TreeChange
+from nodeagent.model.events import Difference, TreeChange
 from nodeagent.sandbox import secret
 from nodeagent.sandbox.mounts import is_below
 from nodeagent.sandbox.root import Layer, Root

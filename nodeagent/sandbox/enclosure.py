@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nodeagent.errors import PlanBrokenOff, SandboxUnavailable, by_code
-from nodeagent.model import Failure, Reporter, StepOutput
+from nodeagent.model.events import Reporter, StepOutput
+from nodeagent.model.outcomes import Failure
 from nodeagent.sandbox import crowd, kernel, root
 from nodeagent.sandbox.kernel import Mount, Namespace
 from nodeagent.sandbox.log import Log

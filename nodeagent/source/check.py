@@ -22,7 +22,7 @@ from nodeagent.errors import (
     ReferenceNotFound,
     RepositoryNotFound,
 )
-from nodeagent.model import Failure
+from nodeagent.model.outcomes import Failure
 from nodeagent.source import address, deploy_key, git, known_hosts, tree
 from nodeagent.source.checkout import Checkout
 from nodeagent.source.confine import account, confine

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nodeagent.errors import InvalidConfiguration, WorkerFailed
-from nodeagent.model import Commit
+from nodeagent.model.evaluation import Commit
 from nodeagent.source import objects, record
 from nodeagent.source.handover import STAGING
 from nodeagent.source.manifest import Entry, Item, Manifest, parents

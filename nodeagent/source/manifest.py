@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from nodeagent.model import Commit
+from nodeagent.model.evaluation import Commit
 
 
 class Entry(enum.Enum):

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nodeagent.model import Commit
+from nodeagent.model.evaluation import Commit
 
 ID_BYTES = 20
 LONGEST_POINTER = 1024  # bytes; of Git LFS, not included

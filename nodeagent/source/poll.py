@@ -10,7 +10,8 @@ from pathlib import Path
 
 from nodeagent.config import Config
 from nodeagent.errors import NodeagentError, ReferenceNotFound, StoreUnusable, TransientError
-from nodeagent.model import AcceptOutcome, Failure, Notice, PollOutcome, Reporter
+from nodeagent.model.events import Notice, Reporter
+from nodeagent.model.outcomes import AcceptOutcome, Failure, PollOutcome
 from nodeagent.source import address, git, history, known_hosts, objects, refs, retry, storage
 from nodeagent.source.confine import account, confine
 from nodeagent.source.history import ANYTHING, Standing

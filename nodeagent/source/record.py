@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nodeagent.model import Commit
+from nodeagent.model.evaluation import Commit
 from nodeagent.source.manifest import Entry, Item
 
 SCHEMA = 1

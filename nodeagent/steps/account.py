@@ -4,17 +4,8 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
-from nodeagent.model import (
-    Change,
-    FileChange,
-    Reporter,
-    Statement,
-    Step,
-    StepEnded,
-    StepLogged,
-    StepOutput,
-    StepStarted,
-)
+from nodeagent.model.evaluation import Change, FileChange, Statement, Step
+from nodeagent.model.events import Reporter, StepEnded, StepLogged, StepOutput, StepStarted
 from nodeagent.steps.frame import Frame
 
 _NOTICE = 5  # logger's own default

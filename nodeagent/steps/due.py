@@ -6,7 +6,7 @@ from dataclasses import replace
 from nodeagent.evaluate import policy
 from nodeagent.evaluate.policy import Action, Facts, Verdict
 from nodeagent.ledger.sources import Source
-from nodeagent.model import Scope, Statement
+from nodeagent.model.evaluation import Scope, Statement
 
 
 class Judge:

@@ -18,7 +18,8 @@ from nodeagent.evaluate.stand import Stand
 from nodeagent.evaluate.statements import Instrumented
 from nodeagent.ledger.sources import Source
 from nodeagent.ledger.view import View
-from nodeagent.model import Change, FileChange, Reporter
+from nodeagent.model.evaluation import Change, FileChange
+from nodeagent.model.events import Reporter
 from nodeagent.steps.account import Account
 from nodeagent.steps.frame import Frame
 from nodeagent.steps.gate import CUT_OFF, ENDS, Gate, label

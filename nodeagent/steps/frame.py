@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nodeagent.evaluate.stand import Stand
-from nodeagent.model import Statement
+from nodeagent.model.evaluation import Statement
 
 
 @dataclass(slots=True, kw_only=True)
@@ -14,7 +14,7 @@ class Frame:
 
     ``place`` is the statement's number in the program, which its end names too; -1 without a gate. ``reason`` is why it
     runs, ``limit`` its own time limit in seconds, ``tries`` and ``tick`` are those of
-    :class:`nodeagent.model.Attempt`.
+    :class:`nodeagent.model.evaluation.Attempt`.
     """
 
     statement: Statement | None

@@ -2,7 +2,7 @@
 
 from nodeagent.evaluate.policy import Action, Verdict
 from nodeagent.ledger.sources import Source
-from nodeagent.model import Attempt, Change, Statement
+from nodeagent.model.evaluation import Attempt, Change, Statement
 from nodeagent.steps.account import Account
 from nodeagent.steps.frame import Frame
 from nodeagent.steps.units import Units

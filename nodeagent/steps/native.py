@@ -14,7 +14,8 @@ from nodeagent.evaluate.copy_function import CopyFunction
 from nodeagent.evaluate.meaning import CopyCall
 from nodeagent.evaluate.stand import Stand
 from nodeagent.ledger.view import View
-from nodeagent.model import Block, Change, FileChange, Phase, Statement, Treatment
+from nodeagent.model.destinations import Block, Treatment
+from nodeagent.model.evaluation import Change, FileChange, Phase, Statement
 from nodeagent.steps.account import Account
 from nodeagent.steps.frame import Frame
 

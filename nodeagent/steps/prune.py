@@ -14,7 +14,9 @@ from nodeagent.ledger import destinations, origin, prune, staging, statements, u
 from nodeagent.ledger.database import Connection
 from nodeagent.ledger.origin import Author, Known
 from nodeagent.ledger.prune import Orphan, Program
-from nodeagent.model import Block, Change, Notice, Phase, Reporter, Step
+from nodeagent.model.destinations import Block
+from nodeagent.model.evaluation import Change, Phase, Step
+from nodeagent.model.events import Notice, Reporter
 from nodeagent.steps.engine import Steps
 
 _NOTICE, _WARNING = 5, 4  # syslog severities

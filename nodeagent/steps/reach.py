@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from nodeagent.evaluate.statements import Instrumented
-from nodeagent.model import Phase, Statement
+from nodeagent.model.evaluation import Phase, Statement
 
 _LIMIT = 100_000  # steps of one evaluation; a loop without end is told from work
 

@@ -6,7 +6,8 @@ from nodeagent.evaluate import policy
 from nodeagent.evaluate.policy import Action, Editor, Verdict
 from nodeagent.evaluate.statements import Instrumented
 from nodeagent.ledger.editors import Editors
-from nodeagent.model import Ruling, Scope, Statement, Treatment
+from nodeagent.model.destinations import Ruling, Treatment
+from nodeagent.model.evaluation import Scope, Statement
 from nodeagent.steps.due import Judge
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection
 from typing import NoReturn
 
 from nodeagent.errors import NodeagentError, TransientError, WorkerFailed
-from nodeagent.model import Failure
+from nodeagent.model.outcomes import Failure
 from nodeagent.workers import frames
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>

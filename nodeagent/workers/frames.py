@@ -17,7 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
-from nodeagent.model import EVENT_TYPES, AcceptOutcome, ApplyOutcome, Failure, PlanOutcome, PollOutcome
+from nodeagent.model.events import EVENT_TYPES
+from nodeagent.model.outcomes import AcceptOutcome, ApplyOutcome, Failure, PlanOutcome, PollOutcome
 
 LIMIT = 2**20
 """The longest frame, in bytes; a longer one is a fault of its sender."""
@@ -89,7 +90,7 @@ def _make_reader(hint: Any) -> Callable[[Any], Any]:
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         return hint
     if origin in {types.UnionType, typing.Union}:
-        (other,) = (a for a in arguments if a is not types.NoneType)  # X | None is the only union in model.py
+        (other,) = (a for a in arguments if a is not types.NoneType)  # X | None is the only union in model/
         read = _reader(other)
         return lambda raw: None if raw is None else read(raw)
     if origin is Sequence:

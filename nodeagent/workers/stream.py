@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator
 from typing import BinaryIO, cast
 
 from nodeagent.errors import NodeagentError, WorkerFailed, by_code
-from nodeagent.model import Failure
+from nodeagent.model.outcomes import Failure
 from nodeagent.workers import child, frames
 
 _CHUNK = 65_536

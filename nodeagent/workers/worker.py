@@ -5,7 +5,7 @@ session of its own, so that it can be ended with all that it started; it dies wi
 it was not given; it sends its events, and at last its result, up a pipe (:mod:`nodeagent.workers.frames`).
 
 Nothing a worker does harms the parent: a job that raises, hangs, is killed, floods its pipe or writes garbage comes out
-as a :class:`~nodeagent.model.Failure`, and the parent keeps at most one frame of it in memory.
+as a :class:`~nodeagent.model.outcomes.Failure`, and the parent keeps at most one frame of it in memory.
 """
 
 import contextlib
@@ -17,7 +17,8 @@ import time
 from collections.abc import Callable, Collection
 
 from nodeagent.errors import WorkerFailed
-from nodeagent.model import EVENT_TYPES, Event, Failure, Reporter
+from nodeagent.model.events import EVENT_TYPES, Event, Reporter
+from nodeagent.model.outcomes import Failure
 from nodeagent.workers import child, frames
 from nodeagent.workers.stop import Stop
 
@@ -43,7 +44,7 @@ class Worker:
         """When :meth:`expire` wants to be called, by the monotonic clock."""
         self.done = False
         self.outcome: object = None
-        """When done: what the job returned, or a :class:`~nodeagent.model.Failure`."""
+        """When done: what the job returned, or a :class:`~nodeagent.model.outcomes.Failure`."""
         self.traceback = ""
         """When done, and the job raised: Python's own text."""
         self._process = process
@@ -184,7 +185,7 @@ def run(name: str, job: Job, reporter: Reporter, *, time_limit: float, keep: Col
     """Start a worker and wait for it: for a command line, which has nothing else to do.
 
     Returns:
-        What the job returned, or a :class:`~nodeagent.model.Failure`.
+        What the job returned, or a :class:`~nodeagent.model.outcomes.Failure`.
 
     An exception while waiting (Ctrl-C) stops the worker in its own way first.
     """

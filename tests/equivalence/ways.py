@@ -103,7 +103,7 @@ def apply(
 ) -> Left:
     from nodeagent import reconcile
     from nodeagent.evaluation import Settings
-    from nodeagent.model import Event, Notice, StepLogged, StepOutput
+    from nodeagent.model.events import Event, Notice, StepLogged, StepOutput
     from nodeagent.situation import Wishes
 
     lines: list[str] = []

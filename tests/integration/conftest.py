@@ -25,7 +25,9 @@ from nodeagent import node, reconcile
 from nodeagent.cli import main
 from nodeagent.config import Config, Prune
 from nodeagent.evaluation import Settings
-from nodeagent.model import Evaluation, Event, PollOutcome
+from nodeagent.model.evaluation import Evaluation
+from nodeagent.model.events import Event
+from nodeagent.model.outcomes import PollOutcome
 from nodeagent.situation import Wishes
 from nodeagent.source import storage
 from nodeagent.source.history import Standing

@@ -9,7 +9,8 @@ import pytest
 
 from nodeagent.errors import AnnotationInvalid, NotNow, PostScriptMissing
 from nodeagent.ledger import database
-from nodeagent.model import Change, Notice, Phase, Scope, StepLogged, StepOutput, Trigger
+from nodeagent.model.evaluation import Change, Phase, Scope, Trigger
+from nodeagent.model.events import Notice, StepLogged, StepOutput
 from tests.integration.site import KILL, Site
 
 

@@ -15,7 +15,7 @@ import pytest
 from nodeagent.apply.atomic import temporary_name
 from nodeagent.apply.copy import copy
 from nodeagent.apply.rsync import parse
-from nodeagent.model import Change
+from nodeagent.model.evaluation import Change
 from tests.unit.apply.memory import Memory
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts and immutable files are made by root only")

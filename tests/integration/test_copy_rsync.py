@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from nodeagent.apply.copy import copy
 from nodeagent.apply.rsync import CopyOptions, parse
-from nodeagent.model import Change, FileChange
+from nodeagent.model.evaluation import Change, FileChange
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("rsync") is None, reason="rsync is not installed"),

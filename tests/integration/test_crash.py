@@ -12,7 +12,7 @@ import pytest
 from nodeagent import node, reconcile
 from nodeagent.apply import process
 from nodeagent.evaluation import Settings
-from nodeagent.model import Scope
+from nodeagent.model.evaluation import Scope
 from nodeagent.situation import Wishes
 
 RUNS = 12

@@ -7,7 +7,7 @@ import pwd
 import pytest
 
 from nodeagent.errors import AnnotationInvalid
-from nodeagent.model import Change
+from nodeagent.model.evaluation import Change
 from tests.integration.site import Site
 
 DAEMON = (pwd.getpwnam("daemon").pw_uid, grp.getgrnam("daemon").gr_gid)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nodeagent.model import Scope
+from nodeagent.model.evaluation import Scope
 from tests.integration.site import KILL, Site
 
 

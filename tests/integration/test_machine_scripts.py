@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from nodeagent.evaluate.grammar import parse
 from nodeagent.evaluate.instrument import instrument
 from nodeagent.evaluate.interpreter import interpreter
-from nodeagent.model import Phase
+from nodeagent.model.evaluation import Phase
 from tests.equivalence.programs import programs
 
 _TOPS = ("/etc", "/usr")

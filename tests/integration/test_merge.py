@@ -7,7 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nodeagent.apply.entries import entries_of, merge
-from nodeagent.model import Change, Notice, Scope
+from nodeagent.model.evaluation import Change, Scope
+from nodeagent.model.events import Notice
 from testbed import documents
 
 BLOCK = next(text for name, _, text in documents.blocks("docs/spec.md") if name == "merge")

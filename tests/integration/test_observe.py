@@ -7,7 +7,8 @@ import pytest
 from nodeagent import node
 from nodeagent.cli.run import plan_of
 from nodeagent.ledger import database, watch
-from nodeagent.model import ApplyOutcome, Mode, Notice, PlannedChange, PlannedStep
+from nodeagent.model.events import Notice, PlannedChange, PlannedStep
+from nodeagent.model.outcomes import ApplyOutcome, Mode
 from nodeagent.workers import worker
 from tests.integration.conftest import Recorder
 

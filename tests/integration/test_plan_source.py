@@ -6,7 +6,8 @@ import pytest
 
 from nodeagent import planning, reconcile
 from nodeagent.errors import NodeagentError, ReferenceNotFound, by_code
-from nodeagent.model import Failure, PlannedChange, PlannedStep, PlanOutcome, PollOutcome
+from nodeagent.model.events import PlannedChange, PlannedStep
+from nodeagent.model.outcomes import Failure, PlanOutcome, PollOutcome
 from nodeagent.situation import Wishes
 from nodeagent.workers import worker
 from tests.integration.conftest import Recorder

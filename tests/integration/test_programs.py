@@ -14,7 +14,7 @@ import pytest
 
 from nodeagent import reconcile
 from nodeagent.evaluation import Settings
-from nodeagent.model import StepOutput
+from nodeagent.model.events import StepOutput
 from nodeagent.situation import Wishes
 
 BUSYBOX = f"{shutil.which('busybox') or '/bin/busybox'} ash"

@@ -2,7 +2,8 @@
 
 import pytest
 
-from nodeagent.model import Change, Notice, StepEnded
+from nodeagent.model.evaluation import Change
+from nodeagent.model.events import Notice, StepEnded
 
 BASE = "COPY files/motd $D/a\nCOPY files/motd $D/b\nCOPY files/motd $D/c\n"
 

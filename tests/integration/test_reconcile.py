@@ -10,7 +10,9 @@ import pytest
 from nodeagent import node, reconcile
 from nodeagent.cli import main
 from nodeagent.ledger import database, watch
-from nodeagent.model import ApplyOutcome, Change, Mode, Notice, Scope, Trigger
+from nodeagent.model.evaluation import Change, Scope, Trigger
+from nodeagent.model.events import Notice
+from nodeagent.model.outcomes import ApplyOutcome, Mode
 from nodeagent.situation import Wishes
 from testbed import documents
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from nodeagent.model import Change
+from nodeagent.model.evaluation import Change
 from testbed import documents
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts and immutable files are made by root only")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nodeagent.model import Notice
+from nodeagent.model.events import Notice
 from nodeagent.source import deploy_key
 from nodeagent.source.poll import store_path
 

@@ -10,7 +10,7 @@ import pytest
 from nodeagent import node
 from nodeagent.cli import main
 from nodeagent.ledger import database, watch
-from nodeagent.model import Change, Scope
+from nodeagent.model.evaluation import Change, Scope
 
 
 def state_of(root):

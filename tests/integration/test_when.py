@@ -5,7 +5,8 @@ import os
 import pytest
 
 from nodeagent.errors import AnnotationInvalid
-from nodeagent.model import Change, EvaluationEnded, Scope, StepEnded, StepStarted, Trigger
+from nodeagent.model.evaluation import Change, Scope, Trigger
+from nodeagent.model.events import EvaluationEnded, StepEnded, StepStarted
 from nodeagent.report.narrator import DEBUG, NOTICE, Narrator
 from tests.integration.site import Site
 

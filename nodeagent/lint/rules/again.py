@@ -9,7 +9,7 @@ from nodeagent.lint.finding import Finding, Severity, shown
 from nodeagent.lint.places import Place
 from nodeagent.lint.program import Call, Program
 from nodeagent.lint.repository import Repository
-from nodeagent.model import Phase
+from nodeagent.model.evaluation import Phase
 
 LOOKS = re.compile(
     rb"grep|\bawk\b|\bcmp\b|\bdiff\b|readlink|(?:\[|\btest)\s[^\n]*-[edfLhrsx]\b|\bfind\b|case .*\$\(.*cat|stamp|\.done"

@@ -11,7 +11,7 @@ from nodeagent.lint.finding import Finding, Severity, shown
 from nodeagent.lint.program import Call, Program
 from nodeagent.lint.repository import ENTRY, SCRIPTS, Repository, copies_arguments
 from nodeagent.lint.values import within
-from nodeagent.model import Phase
+from nodeagent.model.evaluation import Phase
 
 _GLOB = re.compile(r"[*?\[]")
 _PLACEHOLDERS = frozenset({".gitkeep", ".keep", ".gitignore", ".gitattributes", ".placeholder"})

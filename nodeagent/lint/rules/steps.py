@@ -11,7 +11,7 @@ from nodeagent.lint.finding import Finding, shown
 from nodeagent.lint.program import Call, Program
 from nodeagent.lint.repository import Repository
 from nodeagent.lint.rules.danger import restarts
-from nodeagent.model import Phase
+from nodeagent.model.evaluation import Phase
 
 _VERBS = frozenset(Phase) - {Phase.EXECUTE}
 # Commands that only ask, as far as they tell: they may well run each time.

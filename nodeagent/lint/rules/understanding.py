@@ -13,7 +13,7 @@ from nodeagent.lint.catalogue import RULES
 from nodeagent.lint.finding import Finding, Severity, shown
 from nodeagent.lint.program import Program
 from nodeagent.lint.repository import ENTRY, Repository
-from nodeagent.model import Phase, Statement
+from nodeagent.model.evaluation import Phase, Statement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nodeagent.model import Block, Change, Content, Entry, Phase, Stat
+from nodeagent.model.destinations import Block, Content, Entry, Stat
+from nodeagent.model.evaluation import Change, Phase
 
 
 def content_of(path: str) -> Content | None:
@@ -51,7 +52,7 @@ class _Left:
 
 @dataclass
 class Memory:
-    """Implements :class:`nodeagent.model.Destinations`."""
+    """Implements :class:`nodeagent.model.destinations.Destinations`."""
 
     left_by_last: dict[str, _Left] = field(default_factory=dict)
     chain: dict[str, list[Content]] = field(default_factory=dict)

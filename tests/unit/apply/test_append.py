@@ -10,7 +10,7 @@ from nodeagent.apply.append import Appends, append
 from nodeagent.apply.copy import copy
 from nodeagent.apply.rsync import parse
 from nodeagent.apply.write import write
-from nodeagent.model import Change
+from nodeagent.model.evaluation import Change
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="owners can be given by root only")
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from nodeagent.apply.blocks import Action, Piece, claim_settled, decide
 from nodeagent.apply.standing import find_blocks
-from nodeagent.model import Block
+from nodeagent.model.destinations import Block
 
 
 def own(text: bytes, statement: str = "1") -> Piece:

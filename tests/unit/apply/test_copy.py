@@ -9,7 +9,7 @@ import pytest
 from nodeagent.apply.atomic import temporary_name
 from nodeagent.apply.copy import copy
 from nodeagent.apply.rsync import parse
-from nodeagent.model import Change
+from nodeagent.model.evaluation import Change
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="owners can be given by root only")
 

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodeagent.apply.entries import Decision, Wanted, decide, entries_of, former_of, key_of, merge, take_out
-from nodeagent.model import Entry
+from nodeagent.model.destinations import Entry
 
 LINES = [
     (b"root:x:0:0::/root:/bin/sh", b"root"),

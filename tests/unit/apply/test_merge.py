@@ -10,7 +10,7 @@ import pytest
 from nodeagent.apply import user_lock
 from nodeagent.apply.merge import Merges, is_plain, merge, take_out
 from nodeagent.apply.paths import open_directory
-from nodeagent.model import Change, Phase
+from nodeagent.model.evaluation import Change, Phase
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="owners can be given by root only")
 

@@ -5,7 +5,7 @@ import pytest
 
 from nodeagent.apply import rewrite
 from nodeagent.apply.paths import locate
-from nodeagent.model import Content
+from nodeagent.model.destinations import Content
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import stat
 import pytest
 
 from nodeagent.apply import takeback
-from nodeagent.model import Block, Content
+from nodeagent.model.destinations import Block, Content
 
 
 def content(kind=stat.S_IFREG, mode=0o640, digest="", uid=3, gid=4):

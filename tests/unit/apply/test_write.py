@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from nodeagent.apply.write import write
-from nodeagent.model import Change
+from nodeagent.model.evaluation import Change
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="owners can be given by root only")
 

@@ -9,7 +9,7 @@ import pytest
 
 from nodeagent.cli import main
 from nodeagent.cli import status as verb
-from nodeagent.model import Condition, ConditionType, Mode, Status
+from nodeagent.model.outcomes import Condition, ConditionType, Mode, Status
 from nodeagent.report import presence, status
 from nodeagent.workers import child
 

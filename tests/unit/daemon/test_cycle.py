@@ -9,7 +9,8 @@ import pytest
 
 from nodeagent.daemon.cycle import Cycle, Plan
 from nodeagent.daemon.schedule import Schedule
-from nodeagent.model import ApplyOutcome, Event, Failure, Looked, Mode, PollOutcome, Reporter
+from nodeagent.model.events import Event, Looked, Reporter
+from nodeagent.model.outcomes import ApplyOutcome, Failure, Mode, PollOutcome
 from nodeagent.report.board import Board
 from nodeagent.workers.stop import Stop
 from nodeagent.workers.worker import Worker

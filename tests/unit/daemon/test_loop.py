@@ -23,18 +23,8 @@ from nodeagent.daemon.cycle import Plan
 from nodeagent.daemon.loop import Daemon
 from nodeagent.daemon.schedule import Schedule
 from nodeagent.errors import InvalidConfiguration, RemoteUnreachable
-from nodeagent.model import (
-    ApplyOutcome,
-    Event,
-    Failure,
-    Looked,
-    Mode,
-    Notice,
-    PollOutcome,
-    Reporter,
-    Status,
-    StepOutput,
-)
+from nodeagent.model.events import Event, Looked, Notice, Reporter, StepOutput
+from nodeagent.model.outcomes import ApplyOutcome, Failure, Mode, PollOutcome, Status
 from nodeagent.report import status
 from nodeagent.report.board import Board
 from nodeagent.workers import child, frames, worker

@@ -7,7 +7,7 @@ from nodeagent.evaluate.annotations import comments
 from nodeagent.evaluate.attached import annotated, attach
 from nodeagent.evaluate.grammar import parse
 from nodeagent.evaluate.instrument import instrument
-from nodeagent.model import Annotation, Phase, Statement
+from nodeagent.model.evaluation import Annotation, Phase, Statement
 
 HEAD = '#!/bin/sh\nCOPY() {\n  rsync -a "$1" "$2"\n}\n'
 

@@ -7,7 +7,7 @@ from nodeagent.evaluate.attached import annotated
 from nodeagent.evaluate.grammar import parse
 from nodeagent.evaluate.instrument import instrument
 from nodeagent.evaluate.sources import sourced
-from nodeagent.model import Annotation
+from nodeagent.model.evaluation import Annotation
 from testbed import documents
 
 STEP = "systemctl restart x # nodeagent: boot\n"

@@ -4,7 +4,7 @@ import pytest
 
 from nodeagent.evaluate.grammar import parse
 from nodeagent.evaluate.instrument import instrument
-from nodeagent.model import Phase
+from nodeagent.model.evaluation import Phase
 
 COPY = 'COPY() {\n  mkdir -p "$(dirname "$2")"\n  rsync -av "$1" "$2"\n}\n'
 RUN = """RUN() {

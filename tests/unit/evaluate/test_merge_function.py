@@ -7,7 +7,7 @@ import pytest
 
 from nodeagent.evaluate.functions import functions
 from nodeagent.evaluate.grammar import parse
-from nodeagent.model import Phase
+from nodeagent.model.evaluation import Phase
 
 SPEC = Path(__file__).parents[3] / "docs/spec.md"
 FUNCTION = re.search(r"^MERGE\(\) \{.*?^\}\n", SPEC.read_text(), flags=re.S | re.M)[0]

@@ -3,7 +3,7 @@
 import pytest
 
 from nodeagent.evaluate.policy import Due, NotDue, Past, Situation, evaluation
-from nodeagent.model import Scope, Trigger
+from nodeagent.model.evaluation import Scope, Trigger
 
 PAST = Past(tree="t1", commit="c1", boot="b1", finished=True)
 ADOPTED = Due(scope=Scope.ADOPT, trigger=Trigger.LEDGER_DAMAGED)

@@ -3,7 +3,7 @@
 import pytest
 
 from nodeagent.evaluate.policy import Action, Editor, Verdict, edited_file
-from nodeagent.model import Treatment
+from nodeagent.model.destinations import Treatment
 
 LEAVE, HOLD, ANEW = Treatment.LEAVE, Treatment.HOLD, Treatment.ANEW
 

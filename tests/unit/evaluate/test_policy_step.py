@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from nodeagent.evaluate.policy import Action, Facts, step
-from nodeagent.model import Annotation, Attempt, Scope, Trigger
+from nodeagent.model.evaluation import Annotation, Attempt, Scope, Trigger
 
 PLAIN = Annotation()
 BOOT = Annotation(boot=True)

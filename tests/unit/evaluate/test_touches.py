@@ -3,7 +3,7 @@ import pytest
 from nodeagent.evaluate.grammar import parse
 from nodeagent.evaluate.instrument import instrument
 from nodeagent.evaluate.touches import share, temporary, written
-from nodeagent.model import Phase
+from nodeagent.model.evaluation import Phase
 
 
 def of(text):

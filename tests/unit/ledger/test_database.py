@@ -11,7 +11,7 @@ from nodeagent.errors import LedgerUnavailable, NodeUnusable, NotNow
 from nodeagent.ledger import database, origin
 from nodeagent.ledger.schema import STEPS
 from nodeagent.ledger.sources import Renewal, Source
-from nodeagent.model import Revision, Scope, Trigger
+from nodeagent.model.evaluation import Revision, Scope, Trigger
 
 
 def in_child(job):

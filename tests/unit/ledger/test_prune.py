@@ -1,7 +1,8 @@
 import pytest
 
 from nodeagent.ledger.prune import Orphan, Program, is_too_much, stays
-from nodeagent.model import Block, Phase, Statement
+from nodeagent.model.destinations import Block
+from nodeagent.model.evaluation import Phase, Statement
 
 
 def statement(key, text, phase=Phase.COPY):

@@ -4,7 +4,7 @@ import pytest
 
 from nodeagent.ledger import database
 from nodeagent.ledger.sources import Source
-from nodeagent.model import Attempt, Revision, Scope, Trigger
+from nodeagent.model.evaluation import Attempt, Revision, Scope, Trigger
 
 REVISION = Revision(ref="main", commit="c1", tree="t1")
 DONE = Attempt(succeeded=True, exit_status=0, statement_status=0, evaluation=1, boot="b", tries=1, tick=0)

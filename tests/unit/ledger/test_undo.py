@@ -5,7 +5,8 @@ import pytest
 
 from nodeagent.ledger.origin import Appended, Author, Before, Known, Placed
 from nodeagent.ledger.undo import Deed, decide
-from nodeagent.model import Block, Content, Phase
+from nodeagent.model.destinations import Block, Content
+from nodeagent.model.evaluation import Phase
 
 AUTHOR = Author(revision="main", commit=None, file="post.sh", line=1, text="", gone=False, written=1.0)
 

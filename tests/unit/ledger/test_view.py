@@ -10,7 +10,8 @@ from nodeagent.ledger.editors import Editors
 from nodeagent.ledger.kept import Kept
 from nodeagent.ledger.sources import Source
 from nodeagent.ledger.view import View
-from nodeagent.model import Change, Content, Phase, Revision, Scope, Statement, Trigger
+from nodeagent.model.destinations import Content
+from nodeagent.model.evaluation import Change, Phase, Revision, Scope, Statement, Trigger
 
 REVISION = Revision(ref="main", commit="", tree="t")
 COPY = Statement(number=1, key="k", file="post.sh", line=3, phase=Phase.COPY, text="COPY a b")

@@ -9,19 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from nodeagent.model import (
-    ApplyOutcome,
-    EvaluationEnded,
-    EvaluationStarted,
-    Event,
-    Failure,
-    Mode,
-    Notice,
-    PollOutcome,
-    Scope,
-    StepOutput,
-    Trigger,
-)
+from nodeagent.model.evaluation import Scope, Trigger
+from nodeagent.model.events import EvaluationEnded, EvaluationStarted, Event, Notice, StepOutput
+from nodeagent.model.outcomes import ApplyOutcome, Failure, Mode, PollOutcome
 from nodeagent.report import readiness, status
 from nodeagent.report.board import Board
 

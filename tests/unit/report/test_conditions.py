@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from nodeagent.model import ApplyOutcome, Condition, ConditionType, Failure, Mode, Status
+from nodeagent.model.outcomes import ApplyOutcome, Condition, ConditionType, Failure, Mode, Status
 from nodeagent.report.conditions import Facts, conditions, of_the_last_run
 
 READY = ApplyOutcome(mode=Mode.APPLYING, attempted="r", applied="r", ready=True)

@@ -2,7 +2,8 @@ import io
 
 import pytest
 
-from nodeagent.model import Change, Event, Notice, Phase, Step, StepEnded, StepOutput
+from nodeagent.model.evaluation import Change, Phase, Step
+from nodeagent.model.events import Event, Notice, StepEnded, StepOutput
 from nodeagent.report.console import ConsoleReporter
 
 UNCHANGED = StepEnded(

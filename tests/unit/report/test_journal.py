@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from nodeagent.errors import WorkerFailed
-from nodeagent.model import Change, Event, Notice, Phase, PollOutcome, Reporter, Step, StepEnded
+from nodeagent.model.evaluation import Change, Phase, Step
+from nodeagent.model.events import Event, Notice, Reporter, StepEnded
+from nodeagent.model.outcomes import PollOutcome
 from nodeagent.report import catalogue
 from nodeagent.report.journal import JournalReporter, open_reporter
 from nodeagent.report.journald import SOCKET, Journald

@@ -7,22 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodeagent.model import (
-    Change,
+from nodeagent.model.evaluation import Change, Phase, Scope, Step, Trigger
+from nodeagent.model.events import (
     EvaluationEnded,
     EvaluationStarted,
     Event,
     Notice,
-    Phase,
     PlannedChange,
     PlannedStep,
-    Scope,
-    Step,
     StepEnded,
     StepLogged,
     StepOutput,
     StepStarted,
-    Trigger,
 )
 from nodeagent.report import catalogue
 from nodeagent.report.narrator import DEBUG, ERROR, INFO, LINE_LIMIT, NOTICE, WARNING, Entry, Narrator

@@ -1,4 +1,4 @@
-from nodeagent.model import Failure
+from nodeagent.model.outcomes import Failure
 from nodeagent.report.narrator import ERROR, NOTICE, WARNING
 from nodeagent.report.outage import Outage
 

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from nodeagent.model import Change, Difference, Notice, Phase, PlannedChange, PlannedStep, PlanOutcome, TreeChange
+from nodeagent.model.evaluation import Change, Phase
+from nodeagent.model.events import Difference, Notice, PlannedChange, PlannedStep, TreeChange
+from nodeagent.model.outcomes import PlanOutcome
 from nodeagent.report.plan import Plan, as_json, as_text
 from tests.unit.report import plan_document
 

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from nodeagent.errors import NotNow
-from nodeagent.model import Event, PollOutcome, Reporter
+from nodeagent.model.events import Event, Reporter
+from nodeagent.model.outcomes import PollOutcome
 from nodeagent.report import presence
 from nodeagent.workers import worker
 from nodeagent.workers.stop import Stop

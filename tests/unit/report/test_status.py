@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nodeagent.model import Condition, ConditionType, Mode, Status
+from nodeagent.model.outcomes import Condition, ConditionType, Mode, Status
 from nodeagent.report import status
 
 STATUS = Status(

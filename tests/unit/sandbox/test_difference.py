@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from nodeagent.model import Difference
+from nodeagent.model.events import Difference
 from nodeagent.sandbox.difference import of_destination, of_tree
 from nodeagent.sandbox.root import Layer, Root
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodeagent.model import Commit
+from nodeagent.model.evaluation import Commit
 from nodeagent.source.objects import (
     Kind,
     MalformedError,

@@ -6,25 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodeagent.model import (
-    EVENT_TYPES,
-    ApplyOutcome,
-    Change,
-    Difference,
-    Evaluation,
-    Failure,
-    FileChange,
-    Mode,
-    Notice,
-    Phase,
-    PollOutcome,
-    Revision,
-    Scope,
-    Step,
-    StepEnded,
-    StepOutput,
-    Trigger,
-)
+from nodeagent.model.evaluation import Change, Evaluation, FileChange, Phase, Revision, Scope, Step, Trigger
+from nodeagent.model.events import EVENT_TYPES, Difference, Notice, StepEnded, StepOutput
+from nodeagent.model.outcomes import ApplyOutcome, Failure, Mode, PollOutcome
 from nodeagent.workers import frames
 
 STEP = Step(file="post.sh", line=3, phase=Phase.COPY, change=Change.CREATED, path=os.fsdecode(b"/etc/\xff"))

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from nodeagent.errors import HostKeyMismatch, RemoteUnreachable
-from nodeagent.model import Event, Failure, Notice, PollOutcome, Reporter, StepOutput
+from nodeagent.model.events import Event, Notice, Reporter, StepOutput
+from nodeagent.model.outcomes import Failure, PollOutcome
 from nodeagent.workers import child, frames, worker
 from nodeagent.workers.stop import Stop
 
