@@ -40,7 +40,7 @@ END
 for stage in 'init --local' init 'modules --mode=config'; do
   chroot . cloud-init $stage >run/log 2>&1 || {{ cat run/log; exit 1; }}
 done
-cp -a etc/nodeagent run/nodeagent.password var/lib/cloud/instance/scripts/runcmd {kept}
+cp -a etc/nodeagent run/nodeagent.password var/lib/cloud/instances/first/scripts/runcmd {kept}
 """
 
 
