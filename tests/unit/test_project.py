@@ -29,6 +29,7 @@ DOCUMENTS = [
     "docs/migration.md",
     "docs/source.md",
     "docs/packaging.md",
+    "docs/security.md",
     "docs/spec.md",
     "examples/compute-configs/README.md",
     "examples/ready-gate/README.md",
@@ -133,6 +134,13 @@ def test_each_block_of_commands_is_run_by_a_test(document: str) -> None:
 def test_no_document_names_a_block_that_is_gone() -> None:
     there = {(document, name) for document in DOCUMENTS for name, _, _ in documents.blocks(document) if name}
     assert there == set(RUN_BY)
+
+
+def test_what_the_threat_model_claims_is_tested() -> None:
+    claimed = set(re.findall(r"`(test_\w+)`", text_of("docs/security.md")))
+    assert len(claimed) > 25
+    there = {name for path in tracked("*test_*.py") for name in re.findall(r"^def (test_\w+)\(", text_of(path), re.M)}
+    assert claimed <= there
 
 
 def test_every_document_is_looked_at() -> None:
