@@ -2,14 +2,16 @@
 # The native verbs as post.sh's shell sees them. Built-ins only: a call forks nothing. Each call opens the two named
 # pipes anew, so no other command inherits a descriptor of ours, and none of the script's is taken.
 # A request is NUL-separated: the number of words, the words, then where and how the shell stands: its directory, its
-# umask, and what the names that the request is about resolve to. The answer is one line, in __na_r.
+# umask, the texts that it is in the middle of, and what the names that the request is about resolve to. The answer is
+# one line, in __na_r.
+__na_d=''
 __na_call() {
   {
     printf '%s\0' "$#" "$@"
     pwd -P 2>/dev/null || :
     printf '\0'
     umask
-    printf '\0'
+    printf '\0%s\0' "$__na_d"
     case $1 in
       go)
         shift 2
@@ -38,6 +40,7 @@ __na_no() { # 256 and more: it is the step in which the shell ended, of a signal
 }
 __na_to() { # NUMBER: where to write the text that is meant for __na_t
   __na_call to "$1" "$__na_t"
+  __na_d="$1 $__na_d"
   case $__na_r in '') __na_o=$__na_t ;; *) __na_o=$__na_r ;; esac
 }
 __na_is() { return "$__na_s"; } # the status that the statement which comes next is to find
@@ -50,6 +53,7 @@ __na_ok() { # NUMBER: the end of the step that __na_go began
 __na_tx() { # NUMBER: the end of a text: the agent places it. Where that failed, __na_no gives the status of that
   __na_s=$?
   __na_call tx "$1" "$__na_s"
+  __na_d=${__na_d#* }
   return "$__na_s"
 }
 __na_cp() { # NUMBER NAME ARGS...: a COPY by the agent, or by NAME itself when the agent says so

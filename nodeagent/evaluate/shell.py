@@ -12,7 +12,7 @@ from typing import Protocol
 from nodeagent.evaluate.pipes import Pipes, at_end
 from nodeagent.evaluate.stand import Stand
 
-_TRAILER = 3  # directory, umask, what the name resolves to
+_TRAILER = 4  # directory, umask, open texts, what the name resolves to
 _REQUEST_LIMIT = 8 * 2**20
 _LINE_LIMIT = 48 * 1024
 _PIPE_CAPACITY = 64 * 1024  # what a pipe holds: one read of as much empties it
@@ -145,10 +145,13 @@ class Driver:
         if len(fields) <= 1 + count + _TRAILER:
             return None
         self._requests = fields.pop()
-        cwd, umask, resolved = (field.removesuffix(b"\n") for field in fields[1 + count :])
+        cwd, umask, texts, resolved = (field.removesuffix(b"\n") for field in fields[1 + count :])
         words = [os.fsdecode(bytes(field)) for field in fields[1 : 1 + count]]
         return words, Stand(
-            cwd=os.fsdecode(bytes(cwd)), umask=int(umask or b"022", 8), resolved=os.fsdecode(bytes(resolved))
+            cwd=os.fsdecode(bytes(cwd)),
+            umask=int(umask or b"022", 8),
+            resolved=os.fsdecode(bytes(resolved)),
+            texts=tuple(int(number) for number in reversed(texts.split())),
         )
 
     # --- output ---

@@ -5,11 +5,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stand:
-    """How the shell stands at a request. ``resolved``: what ``command -v`` prints for the names it is about."""
+    """How the shell stands at a request.
+
+    ``resolved``: what ``command -v`` prints for the names it is about. ``texts``: the numbers of the texts that the shell
+    which asks is in the middle of, the outermost first. What a subshell has begun, and was ended in, is not among them.
+    """
 
     cwd: str
     umask: int
     resolved: str
+    texts: tuple[int, ...] = ()
 
     @property
     def in_shell(self) -> bool:

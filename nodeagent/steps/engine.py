@@ -60,7 +60,7 @@ class Steps:
         self.keys = {s.key for s in program.statements}
         self.native = Native(view, self.account, statements=self.keys, fresh=program.fresh, holds=holds)
         self._mark = mark
-        self._open = Stack(lambda frame: self._finish(frame, 1, reason="the subshell ended in it"))
+        self._open = Stack(self._abandoned)
         self._reach = Reach(program)
         self._last_request = time.monotonic()
         self._began_ticks = process.ticks()
@@ -69,6 +69,7 @@ class Steps:
 
     def request(self, words: list[str], stand: Stand) -> str:
         self._last_request = time.monotonic()
+        self._open.keep(stand.texts)
         verb, *arguments = words
         match verb:
             case "go":
@@ -163,6 +164,13 @@ class Steps:
             self.gate.record(frame, exit_status=exit_status, statement_status=status if replayed is None else replayed)
         change = Change.EXECUTED if exit_status == 0 else Change.FAILED
         self.account.executed(frame, change, exit_status=exit_status, reason=reason or frame.reason)
+
+    def _abandoned(self, frame: Frame) -> None:
+        """The subshell that was in the middle of the step has ended."""
+        if frame.is_text:
+            self.native.place(frame, 1)  # what it had printed
+        else:
+            self._finish(frame, 1, reason="the subshell ended in it")
 
     def _run(self, number: int, arguments: list[str], stand: Stand) -> str:
         self._open.begin()

@@ -1,6 +1,6 @@
 """The steps that are open: each began in the one before it, and the shell may leave any of them without a word."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from nodeagent.steps.frame import Frame
 
@@ -38,6 +38,12 @@ class Stack:
         outer = (n for n, frame in enumerate(self._frames) if not (frame.silent or frame.nests))
         self._abandon_from(next(outer, len(self._frames)))
 
+    def keep(self, texts: Sequence[int]) -> None:
+        """Close what a subshell was ended in (``set -e``): the shell that asks is in the middle of these texts alone."""
+        still = iter(texts)
+        ended = (n for n, f in enumerate(self._frames) if f.target and all(place != f.place for place in still))
+        self._abandon_from(next(ended, len(self._frames)))
+
     def pop(self, place: int) -> Frame:
         """The frame of the step that ends; what was opened in it and never came to its end goes first."""
         index = next(n for n in reversed(range(len(self._frames))) if self._frames[n].place == place)
@@ -56,7 +62,7 @@ class Stack:
 
     def _abandon_from(self, index: int) -> None:
         for frame in reversed(self._frames[index:]):
-            if not frame.silent:
+            if not frame.silent or frame.is_text:
                 frame.returned = None
                 self._abandoned(frame)
         del self._frames[index:]
