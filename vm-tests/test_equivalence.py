@@ -34,7 +34,10 @@ SETTINGS = 'interval = 86400\nfirst_start = "apply"\nenvironment_file = "/etc/no
 
 
 def fits(case: Case) -> bool:
-    """Git keeps neither empty directories nor names that are no file's, and the journal has what `logger` says."""
+    """Git keeps neither empty directories nor names that are no file's, and the journal has what `logger` says. A node
+    with another /etc/passwd has no user that could fetch."""
+    if b"/etc/passwd" in case.files:
+        return False
     mine = {path: file for path, file in case.files.items() if not path.startswith(b"/")}
     return not any(file.kind == "directory" or b"logger" in file.content for file in mine.values())
 

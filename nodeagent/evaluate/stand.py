@@ -7,8 +7,8 @@ from dataclasses import dataclass
 class Stand:
     """How the shell stands at a request.
 
-    ``resolved``: what ``command -v`` prints for the names it is about. ``texts``: the numbers of the texts that the shell
-    which asks is in the middle of, the outermost first. What a subshell has begun, and was ended in, is not among them.
+    ``resolved``: what ``command -v`` prints for the names it is about. ``texts``: the numbers of the texts that the
+    shell which asks is in the middle of, the outermost first. What a subshell was ended in is not among them.
     """
 
     cwd: str

@@ -39,7 +39,7 @@ class Stack:
         self._abandon_from(next(outer, len(self._frames)))
 
     def keep(self, texts: Sequence[int]) -> None:
-        """Close what a subshell was ended in (``set -e``): the shell that asks is in the middle of these texts alone."""
+        """Close what a subshell was ended in (``set -e``): the shell is in the middle of these texts alone."""
         still = iter(texts)
         ended = (n for n, f in enumerate(self._frames) if f.target and all(place != f.place for place in still))
         self._abandon_from(next(ended, len(self._frames)))
