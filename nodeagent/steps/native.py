@@ -1,5 +1,6 @@
 """COPY, APPEND, WRITE and MERGE: from a request of the shell to the verb, the ledger and the account."""
 
+import errno
 import os
 import time
 from collections.abc import Callable, Sequence, Set
@@ -7,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nodeagent.apply import append, complaint, copy, merge, write
-from nodeagent.apply.paths import is_plain_destination, refusal
+from nodeagent.apply.paths import is_plain_destination, open_directory, refusal
 from nodeagent.apply.rsync import CopyOptions, is_local
 from nodeagent.apply.rsync import parse as parse_flags
 from nodeagent.evaluate.copy_function import CopyFunction
@@ -217,7 +218,16 @@ def _can_copy(call: CopyCall, operands: list[str], cwd: str) -> bool:
     while not os.path.lexists(above):
         above = os.path.dirname(above)
     can_make = os.path.isdir(above) and (above == made or os.access(above, os.W_OK))
-    return all(map(is_local, operands)) and can_make
+    return all(map(is_local, operands)) and (can_make or _leads_astray(above))
+
+
+def _leads_astray(path: str) -> bool:
+    """Whether somebody else's link is on the way, which the kernel may not follow either: COPY says so."""
+    try:
+        open_directory(path, cwd="/").close()
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
 
 
 def _can_merge(operands: list[str], cwd: str) -> bool:

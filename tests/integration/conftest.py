@@ -267,14 +267,18 @@ class Site:
         return Config.model_validate(values)
 
     def poll(
-        self, config: Config | None = None, current: str = "", credentials: Path | None = None
+        self,
+        config: Config | None = None,
+        current: str = "",
+        credentials: Path | None = None,
+        standing: Standing | None = None,
     ) -> tuple[PollOutcome, list[Event]]:
-        """A poll in a forked child: its outcome, and what it reported."""
+        """A poll in a forked child: its outcome, and what it reported. The node stands at ``current`` if not told."""
         recorder = Recorder()
+        stands = standing or Standing(commits=(current,) if current else ())
 
         def job() -> tuple[PollOutcome, list[Event]]:
-            standing = Standing(commits=(current,) if current else ())
-            found = poll(config or self.config(), current, threading.Event(), recorder, credentials, standing=standing)
+            found = poll(config or self.config(), current, threading.Event(), recorder, credentials, standing=stands)
             return found, recorder.events
 
         return in_child(job)

@@ -17,7 +17,6 @@ from hypothesis import HealthCheck, given, settings
 from nodeagent.evaluate.grammar import parse
 from nodeagent.evaluate.instrument import instrument
 from nodeagent.evaluate.interpreter import interpreter
-from nodeagent.model.evaluation import Phase
 from tests.equivalence.programs import programs
 
 _TOPS = ("/etc", "/usr")
@@ -32,17 +31,28 @@ _INSERTED = re.compile(
 )
 _JOB = re.compile(rb"& __na_ok \d+; else __na_no; fi(?:; )?")
 _DOT = re.compile(rb"\{ __na_(?:dot|see) (.*?) && :; \1(.*?); \}")
-_TEXT = rb'\{ __na_t=((?:(?!; __na_to).)*); __na_to %d; (.*?)"\$__na_o"(.*?); __na_tx %d && __na_no; \}'
+_UNTRACED = re.compile(rb"\{ (__na_(?:(?! 2>/dev/null|\{ __na_).)*?); \} 2>/dev/null", re.S)
+# Before a statement whose text is placed in one file or several: each file's word and number.
+_TARGET = rb"__na_t=((?:(?!; __na_to).)*?)(?: && :)?; __na_to (%s)(?:; __na_o\d+=\$__na_o)?; "
+_BEFORE = rb"\{ (?:__na_s=\$\?; )?(%s(?:%s)*)(?:__na_is && :; )?"
 
 
 def without_verbs(program):
     """The text that the instrumenter was given, from what it made of it."""
-    text = _INSERTED.sub(b"", program.text)
+    text = _INSERTED.sub(b"", _UNTRACED.sub(rb"\1", program.text))
     text = _DOT.sub(rb"\1\2", _JOB.sub(b"&", text)).replace(b"__na_log", b"logger")
     for number in reversed(range(len(program.statements))):  # what is inside another one has the higher number
-        if program.statements[number].phase in {Phase.APPEND, Phase.WRITE}:
-            found = re.search(_TEXT % (number, number), text, re.S)
-            text = text[: found.start()] + found[2] + found[1] + found[3] + text[found.end() :]
+        before = re.search(_BEFORE % (_TARGET % b"%d" % number, _TARGET % rb"\d+"), text, re.S)
+        if before is None:  # no text, or not the first one of its statement
+            continue
+        behind = text.index(b"; __na_tx %d && __na_no; }" % number, before.end())
+        body = text[before.end() : behind]
+        for word, target in re.findall(_TARGET % rb"\d+", before[1], re.S):
+            body = body.replace(b"; __na_tx %s && __na_no" % target, b"")
+            body = re.sub(
+                rb'"\$__na_o(?:%s)?"|\$__na_o(?:%s)?\b' % (target, target), lambda _, w=word: w, body, count=1
+            )
+        text = text[: before.start()] + body + text[behind + len(b"; __na_tx %d && __na_no; }" % number) :]
     return text
 
 

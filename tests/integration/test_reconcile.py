@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from nodeagent import node, reconcile
+from nodeagent import ancestry, node, reconcile
 from nodeagent.cli import main
 from nodeagent.ledger import database, watch
 from nodeagent.model.evaluation import Change, Scope, Trigger
@@ -53,7 +53,8 @@ class Node:
         )
 
     def cycle(self, **wishes) -> ApplyOutcome:
-        found, _ = self.site.poll(self.site.config(**self.settings), self.commit)
+        config = self.site.config(**self.settings)
+        found, _ = self.site.poll(config, self.commit, standing=ancestry.standing(config, self.commit))
         assert found.failure is None, found.failure
         self.commit = found.commit
         return self.apply(**wishes)
