@@ -17,6 +17,8 @@ _A_FEW = 10
 _COPIERS = re.compile(r"\b(rsync|cp|install|tar|ln|mv|cpio|unzip|scp)\b")
 _VARIABLE = re.compile(r"\$(?:\w+|\{[^}]*\}|.)")
 
+NOT_REACHED = "its statement was not reached"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Orphan:
@@ -53,9 +55,15 @@ class Program:
     def native_lines(self) -> Set[str]:
         return {s.text for s in self.statements if s.phase is not Phase.EXECUTE}
 
+    def waits(self, key: str) -> bool:
+        """Whether the statement of that key is in the text and was not reached."""
+        return key not in self.reached and any(s.key == key for s in self.statements)
+
 
 def stays(orphan: Orphan, program: Program) -> str:
     """Why it stays; empty: it may go."""
+    if program.waits(orphan.statement):
+        return NOT_REACHED
     if not orphan.created and orphan.block is None:
         return "it stood there before nodeagent"
     if orphan.changed:
@@ -64,11 +72,8 @@ def stays(orphan: Orphan, program: Program) -> str:
         return "several statements made it what it is"
     if not orphan.permitted:
         return "prune=no"
-    known = {statement.key for statement in program.statements}
     if not orphan.statement:
         return "an earlier version of nodeagent placed it, and did not note by which statement"
-    if orphan.statement in known and orphan.statement not in program.reached:
-        return "its statement was not reached"
     if orphan.block is not None:
         return _still_said(orphan.block, program)
     return _still_named(orphan.path, program)

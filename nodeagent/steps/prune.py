@@ -19,7 +19,7 @@ from nodeagent.model.evaluation import Change, Phase, Step
 from nodeagent.model.events import Notice, Reporter
 from nodeagent.steps.engine import Steps
 
-_NOTICE, _WARNING = 5, 4  # syslog severities
+_WARNING, _NOTICE, _DEBUG = 4, 5, 7  # syslog severities
 _LONGEST_PROGRAM = 2**20  # bytes; what is longer is no script that somebody wrote
 
 
@@ -59,7 +59,7 @@ class Pruner:
             lines=functools.cache(functools.partial(_programs_of, directory)),
         )
         known = prune.inventory(self.connection, self.source, self.evaluation)
-        found = [*self._files(known.files, program), *self._blocks(known.blocks, program)]
+        found = self._gone([*self._files(known.files, program), *self._blocks(known.blocks, program)])
         going = [one for one in found if not one.reason]
         if self.mode is True and going and prune.is_too_much(len(going), known.size):
             text = f"{len(going)} of {known.size} destinations are in no step any more: none is pruned, as that is more"
@@ -76,6 +76,13 @@ class Pruner:
         lines = [] if self.mode is False else [*lines, *self._entries(program)]
         for text in prune.told(self.connection, self.source, lines):
             self.reporter.report(Notice(priority=_NOTICE, text=f"no step of post.sh names it any more: {text}"))
+
+    def _gone(self, found: Sequence[Found]) -> list[Found]:
+        """Not reached is not gone: what a ``grep -q LINE FILE || echo LINE >>FILE`` leaves alone is as it should be."""
+        for one in found:
+            if one.reason == prune.NOT_REACHED:
+                self.reporter.report(Notice(priority=_DEBUG, text=f"{one.line}: {one.reason}: it stays"))
+        return [one for one in found if one.reason != prune.NOT_REACHED]
 
     def _known(self, path: str) -> Known | None:
         return origin.find(self.connection, path, kept=Path())

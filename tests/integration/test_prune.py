@@ -103,7 +103,17 @@ def test_not_reached_is_not_gone(local, prune):
     (local.root / "flag").touch()
     prune(body, force=True)
     assert (local.root / "old").exists()
-    assert "its statement was not reached" in told(local)[0]
+    (said,) = [event for event in local.events if isinstance(event, Notice)]
+    assert said.text.endswith("its statement was not reached: it stays")
+    assert said.priority == 7
+
+
+def test_a_line_that_is_appended_where_it_is_missing_is_no_news(local, prune):
+    once = 'once() { grep -qxF "$1" "$2" || echo "$1" >>"$2"; }\nonce "a line" $D/list\n'
+    prune(once)
+    prune(once, force=True)
+    assert (local.root / "list").read_text() == "a line\n"
+    assert {event.priority for event in local.events if isinstance(event, Notice)} == {7}
 
 
 @pytest.mark.parametrize("ending", ["sh -c 'exit 3'", "exit 1", "COPY files/none $D/none"])
