@@ -4,8 +4,8 @@ from nodeagent.config import Config
 from nodeagent.errors import LedgerUnavailable
 from nodeagent.ledger import accepted, database, statements
 from nodeagent.ledger.sources import Source
-from nodeagent.source import refs
-from nodeagent.source.history import Standing
+from nodeagent.source.remote import refs
+from nodeagent.source.trust.history import Standing
 
 
 def standing(config: Config, known: str) -> Standing:

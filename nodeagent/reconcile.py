@@ -27,11 +27,12 @@ from nodeagent.model.events import Looked, Notice, Reporter
 from nodeagent.model.outcomes import AcceptOutcome, ApplyOutcome, Failure, Mode, PollOutcome
 from nodeagent.situation import Wishes, of_withdrawn, situation
 from nodeagent.source import poll as source_poll
-from nodeagent.source import refs, tree
-from nodeagent.source.checkout import Checkout
+from nodeagent.source.checkout import tree
+from nodeagent.source.checkout.checkout import Checkout
+from nodeagent.source.checkout.handover import export, receive
 from nodeagent.source.confine import confine
-from nodeagent.source.handover import export, receive
-from nodeagent.source.history import ANYTHING
+from nodeagent.source.remote import refs
+from nodeagent.source.trust.history import ANYTHING
 from nodeagent.workers.garbage import collected_seldom
 from nodeagent.workers.stream import stream
 

@@ -20,7 +20,7 @@ from nodeagent.model.evaluation import Commit
 from nodeagent.model.events import Notice
 from nodeagent.model.outcomes import AcceptOutcome, Failure
 from nodeagent.report.journal import open_reporter
-from nodeagent.source import refs
+from nodeagent.source.remote import refs
 from nodeagent.workers import worker
 
 _NOTICE = 5  # syslog severity

@@ -13,7 +13,8 @@ from nodeagent.enroll import cloud_init, credential, node_files
 from nodeagent.enroll.credential import SealedBy
 from nodeagent.enroll.placing import File, place
 from nodeagent.errors import HostKeyUnknown, InvalidConfiguration, PasswordUnavailable
-from nodeagent.source import address, deploy_key, known_hosts
+from nodeagent.source.remote import address, known_hosts
+from nodeagent.source.secrets import deploy_key
 
 _CREDS_LIMIT = 60.0  # seconds; a TPM takes its time
 _BY_CREDENTIAL = """\

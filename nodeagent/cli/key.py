@@ -8,7 +8,7 @@ from pathlib import Path
 from nodeagent.cli import key_check, password
 from nodeagent.enroll.keys import WHERE_TO_PUT_IT, KeyFiles, make_password
 from nodeagent.errors import KeyFileInvalid
-from nodeagent.source import deploy_key
+from nodeagent.source.secrets import deploy_key
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -21,7 +21,7 @@ from nodeagent.model.outcomes import Failure, PollOutcome
 from nodeagent.source import check
 from nodeagent.source.check import Finding
 from nodeagent.source.confine import account
-from nodeagent.source.password import read_password
+from nodeagent.source.secrets.password import read_password
 from nodeagent.workers import worker
 from nodeagent.workers.stop import Stop
 

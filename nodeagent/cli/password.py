@@ -8,7 +8,7 @@ import sys
 from pydantic import SecretBytes
 
 from nodeagent.errors import PasswordUnavailable
-from nodeagent.source.password import LONGEST, first_line
+from nodeagent.source.secrets.password import LONGEST, first_line
 
 
 def add_option(parser: argparse.ArgumentParser, text: str = "", *, required: bool = False) -> None:

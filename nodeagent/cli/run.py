@@ -18,7 +18,8 @@ from nodeagent.model.outcomes import ApplyOutcome, Mode, PollOutcome
 from nodeagent.report import presence
 from nodeagent.report.board import Board
 from nodeagent.report.journal import JournalReporter, open_reporter
-from nodeagent.source import poll, unlock
+from nodeagent.source import poll
+from nodeagent.source.secrets import unlock
 from nodeagent.workers.stop import Stop
 
 _BAD_CONFIGURATION = 78  # EX_CONFIG of sysexits.h: the unit is not started again for it

@@ -23,10 +23,13 @@ from nodeagent.errors import (
     RepositoryNotFound,
 )
 from nodeagent.model.outcomes import Failure
-from nodeagent.source import address, deploy_key, git, known_hosts, tree
-from nodeagent.source.checkout import Checkout
+from nodeagent.source.checkout import tree
+from nodeagent.source.checkout.checkout import Checkout
+from nodeagent.source.checkout.handover import export, receive
 from nodeagent.source.confine import account, confine
-from nodeagent.source.handover import export, receive
+from nodeagent.source.remote import address, known_hosts
+from nodeagent.source.secrets import deploy_key
+from nodeagent.source.store import git
 from nodeagent.workers.stream import stream
 
 

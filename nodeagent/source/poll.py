@@ -12,16 +12,19 @@ from nodeagent.config import Config
 from nodeagent.errors import NodeagentError, ReferenceNotFound, StoreUnusable, TransientError
 from nodeagent.model.events import Notice, Reporter
 from nodeagent.model.outcomes import AcceptOutcome, Failure, PollOutcome
-from nodeagent.source import address, git, history, known_hosts, objects, refs, retry, storage
+from nodeagent.source import storage
 from nodeagent.source.confine import account, confine
-from nodeagent.source.history import ANYTHING, Standing
-from nodeagent.source.unlock import unlock
+from nodeagent.source.remote import address, known_hosts, refs, retry
+from nodeagent.source.secrets.unlock import unlock
+from nodeagent.source.store import git, objects
+from nodeagent.source.trust import history
+from nodeagent.source.trust.history import ANYTHING, Standing
 
 WARNING = 4  # syslog severity
 
 
 def store_path(config: Config) -> Path:
-    """Where the fetch user keeps what it fetched; :func:`nodeagent.source.handover.export` reads it there."""
+    """Where the fetch user keeps what it fetched; :func:`nodeagent.source.checkout.handover.export` reads it there."""
     return config.paths.cache / "fetch" / "store.git"
 
 

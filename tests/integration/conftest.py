@@ -30,8 +30,8 @@ from nodeagent.model.events import Event
 from nodeagent.model.outcomes import PollOutcome
 from nodeagent.situation import Wishes
 from nodeagent.source import storage
-from nodeagent.source.history import Standing
 from nodeagent.source.poll import poll
+from nodeagent.source.trust.history import Standing
 
 T = TypeVar("T")
 

@@ -8,11 +8,11 @@ import pytest
 
 from nodeagent.config import Limits
 from nodeagent.errors import NonFastForward
-from nodeagent.source import handover
-from nodeagent.source.checkout import Checkout
+from nodeagent.source.checkout import handover
+from nodeagent.source.checkout.checkout import Checkout
 from nodeagent.source.confine import confine
-from nodeagent.source.history import Standing
 from nodeagent.source.poll import store_path
+from nodeagent.source.trust.history import Standing
 
 PLAN = {
     "post.sh": "#!/bin/sh\necho done\n",

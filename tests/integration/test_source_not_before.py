@@ -5,8 +5,8 @@ import threading
 import pytest
 
 from nodeagent import reconcile
-from nodeagent.source import history
-from nodeagent.source.history import Standing
+from nodeagent.source.trust import history
+from nodeagent.source.trust.history import Standing
 from nodeagent.workers import worker
 from nodeagent.workers.stop import Stop
 

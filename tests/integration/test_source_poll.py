@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from nodeagent.model.events import Notice
-from nodeagent.source import deploy_key
 from nodeagent.source.poll import store_path
+from nodeagent.source.secrets import deploy_key
 
 PLAN = {"post.sh": "#!/bin/sh\n", "files/motd": "welcome\n"}
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from nodeagent.cli import main
-from nodeagent.source import deploy_key
+from nodeagent.source.secrets import deploy_key
 
 URL = "ssh://git@git.cluster.example:2222/site/compute-configs.git"
 PIN = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJf2nOQwO9FuUo3SJ1m7IrF2P2b0dQTD4kQ2mHn9XUuN"

@@ -9,7 +9,7 @@ import pytest
 
 from nodeagent.cli import key as module
 from nodeagent.errors import KeyFileInvalid, NodeagentError, PasswordUnavailable, WrongPassword
-from nodeagent.source import deploy_key
+from nodeagent.source.secrets import deploy_key
 
 PAYLOADS = [b"", b"text\n", b"no newline", bytes(range(256)) * 33, b"\r\n\0\xff"]
 KEY = b"-----BEGIN OPENSSH PRIVATE KEY-----\n"

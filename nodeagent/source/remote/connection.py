@@ -23,9 +23,9 @@ from nodeagent.errors import (
     RepositoryNotFound,
     StoreUnusable,
 )
-from nodeagent.source import address, known_hosts
 from nodeagent.source.foreign import one_line
-from nodeagent.source.refs import Target, find
+from nodeagent.source.remote import address, known_hosts
+from nodeagent.source.remote.refs import Target, find
 
 FETCHED = "refs/nodeagent/fetched"
 _ASIDE = "refs/nodeagent/aside"  # what was fetched to be looked at only

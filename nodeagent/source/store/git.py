@@ -10,8 +10,8 @@ import pygit2  # noqa: TID251 - the door
 from pygit2 import enums  # noqa: TID251 - the door
 
 from nodeagent.errors import StoreUnusable
-from nodeagent.source import objects
-from nodeagent.source.remote import FETCHED, Remote
+from nodeagent.source.remote.connection import FETCHED, Remote
+from nodeagent.source.store import objects
 
 _KINDS = {
     enums.ObjectType.COMMIT: objects.Kind.COMMIT,

@@ -1,7 +1,7 @@
 import pytest
 
 from nodeagent.errors import ReferenceNotFound
-from nodeagent.source.refs import find
+from nodeagent.source.remote.refs import find
 
 A, B, C = "a" * 40, "b" * 40, "c" * 40
 HEADS = {"HEAD": A, "refs/heads/main": A, "refs/tags/main": B, "refs/tags/v1": B, "refs/tags/v1^{}": C}

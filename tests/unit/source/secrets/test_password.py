@@ -4,7 +4,7 @@ import pytest
 
 from nodeagent.config import Password
 from nodeagent.errors import PasswordUnavailable
-from nodeagent.source.password import first_line, read_password
+from nodeagent.source.secrets.password import first_line, read_password
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@
 from collections import deque
 from collections.abc import Sequence
 
-from nodeagent.source import git, objects
-from nodeagent.source.history import Standing, refusal
+from nodeagent.source.store import git, objects
+from nodeagent.source.trust.history import Standing, refusal
 
 
 def descent(store: git.Store, commit: str, standing: Standing) -> Sequence[str]:

@@ -19,12 +19,12 @@ from typing import BinaryIO
 
 from nodeagent.config import Limits
 from nodeagent.errors import NodeagentError, RevisionRejected, StoreUnusable, WorkerFailed, by_code
-from nodeagent.source import git, objects
-from nodeagent.source.descent import descent
+from nodeagent.source.checkout.manifest import Entry, Item, Manifest
 from nodeagent.source.foreign import one_line
-from nodeagent.source.history import ANYTHING, Standing, demand_young
-from nodeagent.source.manifest import Entry, Item, Manifest
-from nodeagent.source.objects import Kind, Mode, TreeEntry
+from nodeagent.source.store import git, objects
+from nodeagent.source.store.objects import Kind, Mode, TreeEntry
+from nodeagent.source.trust.descent import descent
+from nodeagent.source.trust.history import ANYTHING, Standing, demand_young
 
 STAGING = ".nodeagent-staging"  # of the checkout: no path of a revision may begin with it
 

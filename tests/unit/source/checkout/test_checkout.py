@@ -7,11 +7,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nodeagent.errors import InvalidConfiguration, WorkerFailed
-from nodeagent.source import checkout as module
-from nodeagent.source.checkout import Checkout
-from nodeagent.source.handover import STAGING
-from nodeagent.source.manifest import Entry, Item, Manifest
-from nodeagent.source.objects import Kind, object_id
+from nodeagent.source.checkout import checkout as module
+from nodeagent.source.checkout.checkout import Checkout
+from nodeagent.source.checkout.handover import STAGING
+from nodeagent.source.checkout.manifest import Entry, Item, Manifest
+from nodeagent.source.store.objects import Kind, object_id
 
 SCRIPT = b"#!/bin/sh\n"
 BASE = {"post.sh": SCRIPT, "files/motd": b"welcome", "files/deep/er/conf": b"x = 1\n", "files/link": "../post.sh"}

@@ -7,8 +7,8 @@ import pytest
 
 from nodeagent.config import Config
 from nodeagent.errors import InsecureStorage, KeyFileInvalid, NodeUnusable, PasswordUnavailable, WrongPassword
-from nodeagent.source import deploy_key
-from nodeagent.source.unlock import forget, unlock
+from nodeagent.source.secrets import deploy_key
+from nodeagent.source.secrets.unlock import forget, unlock
 
 KEY = deploy_key.generate("")[0]
 OTHER = deploy_key.generate("")[0]

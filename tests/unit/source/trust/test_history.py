@@ -1,4 +1,4 @@
-from nodeagent.source.history import Standing, refusal
+from nodeagent.source.trust.history import Standing, refusal
 
 OLD, NEW, OTHER = "1" * 40, "2" * 40, "3" * 40
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodeagent.model.evaluation import Commit
-from nodeagent.source.objects import (
+from nodeagent.source.store.objects import (
     Kind,
     MalformedError,
     Mode,

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from nodeagent.config import Limits
 from nodeagent.errors import NonFastForward, RevisionRejected, StoreUnusable, WorkerFailed
-from nodeagent.source import handover, tree
-from nodeagent.source.history import Standing
-from nodeagent.source.manifest import Entry
+from nodeagent.source.checkout import handover, tree
+from nodeagent.source.checkout.manifest import Entry
+from nodeagent.source.trust.history import Standing
 
 
 class Store:

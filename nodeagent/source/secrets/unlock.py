@@ -12,7 +12,7 @@ from nodeagent.config import Config
 from nodeagent.errors import InsecureStorage, KeyFileInvalid, WrongPassword
 from nodeagent.node import needs
 from nodeagent.source import storage
-from nodeagent.source.password import read_password
+from nodeagent.source.secrets.password import read_password
 
 DIRECTORY = "private"  # below paths.runtime
 PREFIX = "deploy_key."
@@ -28,7 +28,7 @@ def unlock(config: Config, credentials_directory: Path | None) -> bytes:
         KeyFileInvalid: the key file is missing, unreadable or damaged.
         InsecureStorage: ``paths.runtime`` is not a tmpfs or ramfs.
         NodeUnusable: ``paths.runtime`` is full.
-        PasswordUnavailable, WrongPassword: see :mod:`nodeagent.source.password` and ``deploy_key``.
+        PasswordUnavailable, WrongPassword: see :mod:`nodeagent.source.secrets.password` and ``deploy_key``.
     """
     try:
         found = os.stat(config.source.key)
@@ -48,7 +48,7 @@ def unlock(config: Config, credentials_directory: Path | None) -> bytes:
     except OSError as error:
         raise KeyFileInvalid(f"{config.source.key}: cannot be read: {error.strerror}") from error
     # Needed once a boot, in a child: in the daemon it would be 6 MiB for as long as the node is up.
-    from nodeagent.source import deploy_key  # noqa: PLC0415 - see above
+    from nodeagent.source.secrets import deploy_key  # noqa: PLC0415 - see above
 
     password = read_password(config.password, credentials_directory)
     try:

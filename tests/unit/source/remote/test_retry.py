@@ -4,7 +4,7 @@ import time
 import pytest
 
 from nodeagent.errors import AuthenticationFailed, RemoteUnreachable
-from nodeagent.source import retry
+from nodeagent.source.remote import retry
 
 
 class Job:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from nodeagent.model.evaluation import Commit
-from nodeagent.source.manifest import Entry, Item
+from nodeagent.source.checkout.manifest import Entry, Item
 
 SCHEMA = 1
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from nodeagent.errors import RevisionRejected
+from nodeagent.source.checkout.manifest import Item, Manifest
 from nodeagent.source.foreign import one_line
-from nodeagent.source.manifest import Item, Manifest
 
 NO_NEW_TREE = ("*.md", "LICENSE", ".git*", ".github/")
 """Paths whose change makes no step due, beside the configured ones. A pattern that ends in ``/`` is a directory; one

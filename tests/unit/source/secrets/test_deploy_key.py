@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nodeagent.errors import KeyFileInvalid, WrongPassword
-from nodeagent.source import deploy_key
-from nodeagent.source.password import first_line
+from nodeagent.source.secrets import deploy_key
+from nodeagent.source.secrets.password import first_line
 
 # What openssl -pass file: takes whole: no LF, no NUL, at most 1023 bytes.
 passwords = st.binary(min_size=1, max_size=60).filter(lambda p: not {b"\n"[0], 0} & set(p))

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from nodeagent.errors import InvalidConfiguration
 from nodeagent.source import storage
-from nodeagent.source.address import DEFAULT_PORT, Address
+from nodeagent.source.remote.address import DEFAULT_PORT, Address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 import pytest
 
-from nodeagent.source import tree
-from nodeagent.source.manifest import Entry, Item
+from nodeagent.source.checkout import tree
+from nodeagent.source.checkout.manifest import Entry, Item
 
 
 def items(**files):

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodeagent.errors import InvalidConfiguration
-from nodeagent.source.address import Address, parse
-from nodeagent.source.known_hosts import Pin, narrow, narrowed, pins
+from nodeagent.source.remote.address import Address, parse
+from nodeagent.source.remote.known_hosts import Pin, narrow, narrowed, pins
 
 KEYS = {
     "a": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICWXkvqq8RpE4fgR2bscWMMhSsz8QUqvrBk7f4l63nEX",

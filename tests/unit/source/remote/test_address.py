@@ -1,7 +1,7 @@
 import pytest
 
 from nodeagent.errors import InvalidConfiguration
-from nodeagent.source.address import parse
+from nodeagent.source.remote.address import parse
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,11 @@ from pathlib import Path
 
 from nodeagent.errors import InvalidConfiguration, WorkerFailed
 from nodeagent.model.evaluation import Commit
-from nodeagent.source import objects, record
-from nodeagent.source.handover import STAGING
-from nodeagent.source.manifest import Entry, Item, Manifest, parents
-from nodeagent.source.record import Identity, Place, Record
+from nodeagent.source.checkout import record
+from nodeagent.source.checkout.handover import STAGING
+from nodeagent.source.checkout.manifest import Entry, Item, Manifest, parents
+from nodeagent.source.checkout.record import Identity, Place, Record
+from nodeagent.source.store import objects
 
 _CHUNK = 1 << 16
 _MOST_LINKS = 8  # in a row, from a path to a file

@@ -1,0 +1,1 @@
+"""From the store to root's checkout: handed over, checked, placed."""

@@ -1,0 +1,1 @@
+"""Which revision may follow which."""
