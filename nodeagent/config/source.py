@@ -1,0 +1,84 @@
+"""``[source]`` and ``[password]``: where the wanted state comes from, and what opens the way there."""
+
+import datetime
+import re
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from nodeagent.config.table import AbsolutePath, Table, said
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+class Source(Table):
+    """Where the wanted state comes from."""
+
+    url: str = Field(min_length=1, description="The repository: ssh://USER@HOST[:PORT]/PATH or USER@HOST:PATH.")
+    ref: str = Field(
+        default="main", min_length=1, description="The branch, tag or full commit id that this node follows."
+    )
+    not_before: str = said(
+        "",
+        "A date (2026-01-31, or with a time; UTC without a zone) before which no revision was committed, or a full "
+        "commit id from which the first one that a node takes must descend. For nodes that forget at a reboot.",
+    )
+    key: AbsolutePath = said(Path("/etc/nodeagent/key.enc"), "The encrypted deploy key.")
+    known_hosts: AbsolutePath = said(
+        Path("/etc/nodeagent/known_hosts"),
+        "The host keys of the git server, as ssh-keyscan prints them; any other is refused.",
+    )
+    checkout: AbsolutePath = said(Path("/configs"), "Where post.sh finds the repository's files.")
+    user: str = said("nodeagent", "The fetch worker runs as this user.")
+    connect_timeout: float = Field(default=10, gt=0, le=600, description="Seconds until the server must have answered.")
+    timeout: float = Field(default=30, gt=0, le=3600, description="Seconds without a byte from the server.")
+    fetch_limit: float = Field(default=600, gt=0, description="Seconds; then the fetch worker is killed.")
+
+    @field_validator("url")
+    @classmethod
+    def _ssh(cls, value: str) -> str:
+        scp_like = "://" not in value and ":" in value.split("/", 1)[0]
+        if not (value.startswith("ssh://") or scp_like):
+            raise ValueError("an SSH address is needed: ssh://USER@HOST[:PORT]/PATH or USER@HOST:PATH")
+        return value
+
+    @field_validator("not_before", mode="before")
+    @classmethod
+    def _moment(cls, value: Any) -> Any:
+        text = value.isoformat() if isinstance(value, datetime.date) else value
+        if isinstance(text, str) and text and not _COMMIT.fullmatch(text):
+            try:
+                datetime.datetime.fromisoformat(text)
+            except ValueError as error:
+                raise ValueError("a date such as 2026-01-31 or a full commit id is needed") from error
+        return text
+
+    @property
+    def earliest(self) -> int:
+        """The date of ``not_before``, in seconds since the epoch; 0 without one."""
+        if not self.not_before or self.first_commit:
+            return 0
+        found = datetime.datetime.fromisoformat(self.not_before)
+        return int((found if found.tzinfo else found.replace(tzinfo=datetime.UTC)).timestamp())
+
+    @property
+    def first_commit(self) -> str:
+        """The commit of ``not_before``, or empty."""
+        return self.not_before if _COMMIT.fullmatch(self.not_before) else ""
+
+    @field_validator("ref")
+    @classmethod
+    def _name(cls, value: str) -> str:
+        if value.startswith("-") or any(c in value for c in " ~^:?*[\\\x7f") or ".." in value:
+            raise ValueError("a branch, a tag or a full commit id is needed, such as main")
+        return value
+
+
+class Password(Table):
+    """Where the password of the key file comes from; the systemd credential goes first."""
+
+    credential: str = said("nodeagent.password", "The name of the systemd credential.")
+    file: AbsolutePath = said(
+        Path("/run/nodeagent.password"), "Its first line, if there is no credential; root-only, on tmpfs."
+    )
