@@ -1,6 +1,6 @@
 """The repository on the server, as one connection sees it: list its refs, fetch from them.
 
-libgit2's errors become nodeagent's in one place, :meth:`Remote._translated`.
+What libgit2's errors mean stands in :mod:`~nodeagent.source.remote.translate`.
 """
 
 import contextlib
@@ -10,41 +10,20 @@ from typing import NoReturn
 
 import pygit2  # noqa: TID251 - the door
 from pygit2 import enums  # noqa: TID251 - the door
-from pygit2.ffi import C as LIBGIT2  # noqa: TID251 - the door
 
 from nodeagent.errors import (
     AuthenticationFailed,
     HostKeyMismatch,
     HostKeyUnknown,
-    KeyFileInvalid,
-    NodeagentError,
     ReferenceNotFound,
     RemoteUnreachable,
-    RepositoryNotFound,
-    StoreUnusable,
 )
 from nodeagent.source.foreign import one_line
-from nodeagent.source.remote import address, known_hosts
+from nodeagent.source.remote import address, known_hosts, translate
 from nodeagent.source.remote.refs import Target, find
 
 FETCHED = "refs/nodeagent/fetched"
 _ASIDE = "refs/nodeagent/aside"  # what was fetched to be looked at only
-
-# What servers answer after a successful login when the repository is not there, or not for this key.
-_NO_REPOSITORY = (
-    "does not appear to be a git repository",  # git itself
-    "repository not found",  # GitHub, Bitbucket
-    "could not be found",  # GitLab
-    "cannot find repository",  # Gitea, Forgejo
-    "no such repository",
-    "invalid gitfile format",
-    "not a git repository",
-    "dubious ownership",
-    "access denied",  # gitolite
-)
-_LOST = ("time", "socket", "banner", "disconnect", "connection", "recv", "send")  # in libssh2's messages
-_CUT_OFF = ("early EOF", "incomplete pack header", "missing trailer", "unexpected data at the end")
-_FROM_THE_NETWORK = (LIBGIT2.GIT_ERROR_NET, LIBGIT2.GIT_ERROR_SSH, LIBGIT2.GIT_ERROR_SSL)
 
 
 class Remote:
@@ -99,13 +78,12 @@ class Remote:
         try:
             yield
         except pygit2.GitError as error:
-            kind = int(LIBGIT2.git_error_last().klass)
-            message = one_line(str(error).strip())
-            if isinstance(error, pygit2.AuthError) and not _lost(message):
+            found = translate.failure(error, storing=storing)
+            if found.error is AuthenticationFailed:
                 self._callbacks.refused()
-            if "Unable to exchange encryption keys" in message and self._has_other_host_key():
+            if found.no_common_key and self._has_other_host_key():
                 self._callbacks.untrusted()
-            raise _explain(self._url, message, local=storing and kind not in _FROM_THE_NETWORK) from error
+            raise found.error(f"{self._url}: {found.text}") from error
 
     def _has_other_host_key(self) -> bool:
         """Ask once more, without the pinned keys, whether the server has a host key, only none of a pinned type.
@@ -186,23 +164,3 @@ class _Probe(pygit2.RemoteCallbacks):
     def certificate_check(self, certificate: None, valid: bool, host: bytes) -> bool:
         self.shown = True
         return False
-
-
-def _explain(url: str, message: str, *, local: bool) -> NodeagentError:
-    lower = message.lower()
-    if "private key" in lower or "public key" in lower:
-        return KeyFileInvalid(
-            f"the deploy key in the key file cannot be used: {message}: make a new one with nodeagent key generate"
-        )
-    if any(text in lower for text in _NO_REPOSITORY):
-        return RepositoryNotFound(
-            f"{url}: the server has no such repository, or hides it from this key: {message}: correct source.url, or "
-            "give the key access"
-        )
-    if local and not any(text in message for text in _CUT_OFF):
-        return StoreUnusable(f"{url}: what was fetched cannot be stored: {message}")
-    return RemoteUnreachable(f"{url}: {message}: is tried again by itself; is the server up, and reachable from here?")
-
-
-def _lost(message: str) -> bool:
-    return any(text in message.lower() for text in _LOST)
