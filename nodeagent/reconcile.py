@@ -5,22 +5,22 @@
 """
 
 import contextlib
-import functools
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from nodeagent import ancestry, node
 from nodeagent.config import Config
 from nodeagent.drifted import Drifts
 from nodeagent.errors import LedgerUnavailable, NodeagentError, TransientError
 from nodeagent.evaluate import policy
+from nodeagent.installing import Installing
 from nodeagent.jobs.probe import Probe
-from nodeagent.ledger import database, destinations, remarks, statements, undo, watch
+from nodeagent.ledger import database, destinations, remarks, undo, watch
 from nodeagent.ledger.sources import Source
 from nodeagent.model.evaluation import Evaluation, Revision, Trigger
 from nodeagent.model.events import Looked, Notice, Reporter
@@ -28,13 +28,7 @@ from nodeagent.model.outcomes import AcceptOutcome, ApplyOutcome, Failure, Mode,
 from nodeagent.situation import Wishes, of_withdrawn, situation
 from nodeagent.source import poll as source_poll
 from nodeagent.source.checkout import tree
-from nodeagent.source.checkout.checkout import Checkout
-from nodeagent.source.checkout.handover import export, receive
-from nodeagent.source.confine import confine
-from nodeagent.source.remote import refs
-from nodeagent.source.trust.history import ANYTHING
 from nodeagent.workers.garbage import collected_seldom
-from nodeagent.workers.stream import stream
 
 # The grammar and the step engine are needed by the apply worker alone, when there is something to do. They are loaded
 # there (30 ms), so that the daemon does not hold them and every fork of it is cheaper.
@@ -169,10 +163,7 @@ class _Cycle:
         self._reporter = reporter
         self._busy = busy
         self._drifts = Drifts(config, source, connection, reporter)
-
-    @functools.cached_property
-    def _checkout(self) -> Checkout:
-        return Checkout(self._config.source.checkout, self._config.paths.state)
+        self._installing = Installing(config, source, connection)
 
     def run(self, commit: str, wishes: Wishes) -> ApplyOutcome:
         config, state = self._config, self._source.state()
@@ -182,11 +173,11 @@ class _Cycle:
         if state is not None and undo.is_withdrawn(self._connection, self._source.id) and wishes == Wishes():
             return ApplyOutcome(mode=Mode.OBSERVING, attempted=state.attempted, applied="", ready=False)
         failure: Failure | None = None
-        revision = self._enforced()
+        revision = self._installing.enforced()
         if commit and commit != revision.commit:
             try:
                 with node.needs(config.source.checkout):
-                    revision = self._install(commit, descendant=wishes.descendant)
+                    revision = self._installing.install(commit, descendant=wishes.descendant)
             except NodeagentError as error:
                 failure = failure_of(error)
         if not revision.commit:
@@ -208,15 +199,6 @@ class _Cycle:
         self._drifts.keep_watch(left, settled=failure is None and done.finished)
         return self._outcome(done, look.found, failure)
 
-    def _enforced(self) -> Revision:
-        """What the node was given last; after a damage to the ledger, the checkout still knows it."""
-        config, state = self._config, self._source.state()
-        if state is None and self._source.is_rebuilt():
-            self._remember_origin(self._checkout)
-            effective = tree.of_items(self._checkout.items, config.ignore)
-            return Revision(ref=config.source.ref, commit=self._checkout.commit, tree=effective)
-        return Revision(ref=config.source.ref, commit=state.commit if state else "", tree=state.tree if state else "")
-
     def _decide(self, revision: Revision, drifted: int, wishes: Wishes) -> policy.Due | policy.NotDue:
         state = self._source.state()
         idle = state is not None and state.deferred and not self._busy()
@@ -230,39 +212,12 @@ class _Cycle:
         )
         return policy.evaluation(replace(now, idle=idle))
 
-    def _install(self, commit: str, *, descendant: bool) -> Revision:
-        """Take a revision over from the fetch user's store into the checkout; believe only what hashes prove."""
-        from nodeagent.program import check  # noqa: PLC0415 - see above
-
-        config, checkout = self._config, self._checkout
-        if checkout.commit != commit or not checkout.intact(checkout.tree):
-            have = checkout.have()
-            bound = descendant and not refs.is_commit(config.source.ref)  # who names a commit has decided
-            known = checkout.commit if self._source.state() or self._source.is_rebuilt() else ""
-            standing = ANYTHING
-            if bound:
-                standing = ancestry.since(config, self._connection, self._source, known)
-
-            def send(out: BinaryIO) -> None:
-                confine(config.source.user)
-                export(source_poll.store_path(config), commit, have, out, standing=standing)
-
-            with checkout.staging() as staging:
-                with stream(send, time_limit=config.source.fetch_limit) as received:
-                    manifest = receive(received, commit, config.limits, staging, have, standing=standing)
-                tree.demand_contents(manifest, config.ignore)
-                check(functools.partial(checkout.read, manifest, staging), manifest.items)
-                checkout.install(manifest, staging)
-        self._remember_origin(checkout)
-        effective = tree.of_items(checkout.items, config.ignore)
-        return Revision(ref=config.source.ref, commit=commit, tree=effective)
-
     def _evaluate(self, revision: Revision, due: policy.Due, wishes: Wishes, *, spared: frozenset[str]) -> Evaluation:
         from nodeagent.evaluation import Job, Settings, evaluate  # noqa: PLC0415 - see above
 
         config = self._config
-        if due.trigger in _FRESH and not self._is_fresh(revision.commit):
-            self._install(revision.commit, descendant=wishes.descendant)
+        if due.trigger in _FRESH and not self._installing.is_fresh(revision.commit):
+            self._installing.install(revision.commit, descendant=wishes.descendant)
         job = Job(
             directory=config.source.checkout,
             revision=revision,
@@ -292,16 +247,8 @@ class _Cycle:
             stop=self._stop,
         )
         self._source.end_rebuilding()
-        self._checkout.settle()
+        self._installing.settle()
         return done
-
-    def _remember_origin(self, checkout: Checkout) -> None:
-        """Also of a commit that was installed before: the ledger may be younger than the checkout."""
-        if checkout.origin is not None:
-            statements.remember_commit(self._connection, checkout.commit, checkout.origin)
-
-    def _is_fresh(self, commit: str) -> bool:
-        return self._checkout.commit == commit and self._checkout.intact(self._checkout.tree)
 
     def _outcome(self, done: Evaluation | None, found: destinations.Sweep, failure: Failure | None) -> ApplyOutcome:
         state = self._source.state()
