@@ -47,7 +47,7 @@ def check(read: Callable[[str], bytes | None], names: Iterable[str]) -> None:
     by = interpreter(text)
     program = Instrumented(text=text, whole=by.whole)
     if by.native:
-        program = _understood(text, read, lambda: names)
+        program = _understood(text, by, read, lambda: names)
     annotated(_as_one_step(program, program.whole) if program.whole else program)
 
 
@@ -70,7 +70,7 @@ def prepare(directory: Path, text: bytes, by: Interpreter, pipes: Pipes, reporte
     """
     program = Instrumented(text=text, whole=by.whole)
     if by.native:
-        program = _understood(text, functools.partial(_file, directory), lambda: _names(directory))
+        program = _understood(text, by, functools.partial(_file, directory), lambda: _names(directory))
     if not program.whole and not os.access(directory, os.W_OK):
         program = replace(program, whole=f"{directory} is read-only, and nothing can take its place for a moment")
     if not program.whole:
@@ -91,8 +91,10 @@ def prepare(directory: Path, text: bytes, by: Interpreter, pipes: Pipes, reporte
     return annotated(_as_one_step(replace(program, text=text), program.whole))
 
 
-def _understood(text: bytes, read: Callable[[str], bytes | None], names: Callable[[], Iterable[str]]) -> Instrumented:
-    script = parse(text)
+def _understood(
+    text: bytes, by: Interpreter, read: Callable[[str], bytes | None], names: Callable[[], Iterable[str]]
+) -> Instrumented:
+    script = parse(text, bash=by.is_bash)
     return instrument(script, ENTRY, lambda flags: parse_flags(flags) is not None, sourced(script, ENTRY, names, read))
 
 

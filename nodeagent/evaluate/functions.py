@@ -91,7 +91,12 @@ def functions(files: Mapping[str, Script], understood: Understood, dots: Dots = 
 
 def _body(function: Function) -> list[Node] | None:
     body = function.body
-    if isinstance(body, Compound) and body.kind == "group" and not any(b for _, b in body.bodies[0].items):
+    if (
+        isinstance(body, Compound)
+        and body.kind == "group"
+        and not body.redirects
+        and not any(b for _, b in body.bodies[0].items)
+    ):
         return [node for node, _ in body.bodies[0].items]
     return None
 

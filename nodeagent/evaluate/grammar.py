@@ -31,23 +31,23 @@ _ITEM_ENDS = frozenset({b";;", b";&", b";;&", b"esac"})
 _COMPOUNDS = frozenset({b"{", b"(", b"((", b"[[", b"if", b"while", b"until", b"for", b"select", b"case"})
 
 
-def parse(text: bytes) -> Script:
-    """Parse a shell program; never raises for any bytes."""
-    parser = _Parser(text)
+def parse(text: bytes, *, bash: bool = False) -> Script:
+    """Parse a shell program; never raises for any bytes. ``bash``: no other shell runs it, so ``&>`` redirects."""
+    parser = _Parser(text, bash=bash)
     try:
         block = parser.program()
     except NotUnderstoodError as error:
-        return Script(text=text, block=Block(), error_line=text.count(b"\n", 0, error.at) + 1)
+        return Script(text=text, block=Block(), error_line=text.count(b"\n", 0, error.at) + 1, bash=bash)
     except RecursionError:  # nested beyond all measure
-        return Script(text=text, block=Block(), error_line=1)
-    return Script(text=text, block=block, comments=parser.comments(), heredocs=parser.heredocs())
+        return Script(text=text, block=Block(), error_line=1, bash=bash)
+    return Script(text=text, block=block, comments=parser.comments(), heredocs=parser.heredocs(), bash=bash)
 
 
 class _Parser(Words):
     """Recursive descent; ``depth`` bounds the recursion on hostile text."""
 
-    def __init__(self, text: bytes) -> None:
-        super().__init__(text)
+    def __init__(self, text: bytes, *, bash: bool) -> None:
+        super().__init__(text, bash=bash)
         self._depth = 0
 
     def program(self) -> Block:
@@ -287,8 +287,6 @@ class _Parser(Words):
             self._take(b")")
         self._newlines()
         body = self._command()
-        if isinstance(body, Compound) and body.redirects:  # they belong to each call
-            return Opaque(kind="function_definition", known=False, **self._span(start))
         return Function(name=name.decode(errors="replace"), body=body, **self._span(start))
 
     def _coprocess(self) -> Opaque:

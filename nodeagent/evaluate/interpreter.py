@@ -23,6 +23,10 @@ class Interpreter:
     def native(self) -> bool:
         return not self.whole
 
+    @property
+    def is_bash(self) -> bool:
+        return _shell(self.argv)[0] == "bash"
+
 
 def interpreter(text: bytes) -> Interpreter:
     """Read the ``#!`` line as the kernel does: a program and at most one argument (``env`` splits with ``-S``).
@@ -41,12 +45,18 @@ def interpreter(text: bytes) -> Interpreter:
     return Interpreter(argv=argv, whole=_whole(argv))
 
 
-def _whole(argv: tuple[str, ...]) -> str:
+def _shell(argv: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """The name of what is run at last, and its options."""
     name = PurePosixPath(argv[0]).name
     options = argv[1:]
     if options and name in {"env", "busybox"}:
         words = shlex.split(options[0].removeprefix("-S")) if name == "env" else options[0].split()
         name, options = (PurePosixPath(words[0]).name if words else ""), tuple(words[1:])
+    return name, options
+
+
+def _whole(argv: tuple[str, ...]) -> str:
+    name, options = _shell(argv)
     if name not in _SHELLS:
         return _NO_SHELL
     unknown = [option for option in options if option not in _LONG and not _LETTERS.issuperset(option[1:])]

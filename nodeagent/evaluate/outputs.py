@@ -12,6 +12,7 @@ from nodeagent.evaluate.syntax import Command, Redirect, Word, substitutes
 from nodeagent.model.evaluation import Phase
 
 INPUTS = frozenset({"<", "<<", "<<-", "<<<"})
+_SUBSTITUTION = re.compile(rb"\$\([^()\"'`<>&|;]*\)")  # by itself, it is not split in the target of a redirection
 _BRACED = re.compile(rb"\$\{\w+\}")  # a parameter, not an expansion of braces
 _STATUS = re.compile(rb"\$(?:\?|\{\?)")
 _QUOTED = re.compile(rb"""'[^']*'|"(?:[^"\\]|\\.)*\"""", re.S)
@@ -84,7 +85,7 @@ def is_one_file(word: Word) -> bool:
     if _STATUS.search(text) or b"\n" in text or b"<(" in text or b">(" in text:
         return False
     if substitutes(word):
-        return len(text) > 1 and text.startswith(b'"') and text.endswith(b'"')
+        return _SUBSTITUTION.fullmatch(text) is not None or (len(text) > 1 and text[:1] == text[-1:] == b'"')
     bare = _BRACED.sub(b"", _QUOTED.sub(b"", text).removeprefix(b"~/"))
     return not any(c in bare for c in b"*?[{~")
 

@@ -56,6 +56,11 @@ __na_tx() { # NUMBER: the end of a text: the agent places it. Where that failed,
   __na_d=${__na_d#* }
   return "$__na_s"
 }
+__na_up() { # a subshell has ended, perhaps in the middle of a text
+  __na_s=$?
+  __na_call up
+  return "$__na_s"
+}
 __na_cp() { # NUMBER NAME ARGS...: a COPY by the agent, or by NAME itself when the agent says so
   { __na_call cp "$@"; shift; } 2>/dev/null
   case $__na_r in

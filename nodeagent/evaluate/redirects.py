@@ -37,7 +37,9 @@ def _is_file_output(redirect: Redirect, operators: set[str]) -> bool:
 def errors_kept(redirects: Sequence[Redirect]) -> bool:
     """Does what the statement says of its errors go to a file?"""
     files = [r for r in redirects if r.target is not None and r.target.literal != "/dev/null"]
-    into = any(r.operator in {"&>", "&>>"} or (r.operator in {">", ">>", ">|"} and r.descriptor == 2) for r in files)
+    into = any(
+        r.both or r.operator in {"&>", "&>>"} or (r.operator in {">", ">>", ">|"} and r.descriptor == 2) for r in files
+    )
     joined = any(r.operator == ">&" and r.descriptor == 2 for r in redirects)
     return into or (joined and any(_is_file_output(r, {">", ">>", ">|"}) for r in files))
 
@@ -48,5 +50,5 @@ def is_log(target: Word) -> bool:
 
 
 def is_bashism(redirects: Sequence[Redirect]) -> bool:
-    """``&>`` redirects in bash, and puts the command into the background in any other shell."""
+    """``&>`` redirects in bash, and puts the command into the background in any other shell; which runs it is open."""
     return any(r.operator in {"&>", "&>>"} for r in redirects)

@@ -47,7 +47,9 @@ class Words(Tokens):
         if target is None:
             raise NotUnderstoodError(start)
         if operator not in {b"<<", b"<<-"}:
-            return Redirect(operator=operator.decode(), descriptor=descriptor, target=target)
+            both = self._bash and operator in {b"&>", b"&>>"}
+            name = operator.decode().removeprefix("&" * both)
+            return Redirect(operator=name, descriptor=descriptor, target=target, both=both)
         at = found.start("operator")
         self._announced.append(heredocs.announced(self._text, at, target.text))
         return Redirect(operator="<<", descriptor=descriptor, target=None)

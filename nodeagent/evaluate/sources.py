@@ -60,7 +60,7 @@ def sourced(
                 if target not in scripts and len(scripts) < _MOST_FILES:
                     text = read(target)
                     if text is not None and len(text) <= _SIZE_LIMIT and b"\0" not in text:
-                        scripts[target] = parse(text)
+                        scripts[target] = parse(text, bash=entry.bash)
                         pending.append((target, scripts[target]))
             dots[name, command.start] = tuple(target for target in found if target in scripts)
     return Sourced(scripts=scripts, dots=dots)

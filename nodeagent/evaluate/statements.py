@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 
 from nodeagent.evaluate.meaning import CopyCall
@@ -18,12 +18,13 @@ _ASIDE = "it is sourced where its status or output is used"
 class Instrumented:
     """``statements[n]`` is the step that the text names by the number ``n``.
 
-    ``logged`` holds the numbers of the steps whose own function logs what runs; ``lists`` of those that ``set -e``
-    may let fail; ``heard`` of each COPY whose error text goes to a file; ``fresh`` of each COPY or WRITE whose file
-    something edits that always runs, so that the verb has to put its own text first; ``editing`` of the steps that do
-    nothing but edit files in place. ``scripts`` are the program
-    and the files that it may source, by name; ``sourced`` the texts of those that are instrumented; ``left`` says
-    of the others why the shell reads them as they are; ``dots`` say where (file, line) which of them may be meant.
+    Sets of such numbers: ``logged``, whose own function logs what runs; ``lists``, which ``set -e`` may let fail;
+    ``heard``, a COPY whose error text goes to a file; ``fresh``, a COPY or WRITE whose file something edits that always
+    runs, so that the verb has to put its own text first; ``editing``, which do nothing but edit files in place;
+    ``split``, where the shell may split a file's name into several. ``texts`` are, by file, the places of the words
+    that name the files of texts. ``scripts`` are the program and the files that it may source, by name; ``sourced`` the
+    texts of those that are instrumented; ``left`` says of the others why the shell reads them as they are; ``dots`` say
+    where (file, line) which of them may be meant.
     ``whole`` says why the program is to be run as one step; then ``text`` is as given.
     """
 
@@ -36,6 +37,8 @@ class Instrumented:
     fresh: frozenset[int] = frozenset()
     editing: frozenset[int] = frozenset()
     heard: frozenset[int] = frozenset()
+    split: frozenset[int] = frozenset()
+    texts: Mapping[str, Set[int]] = field(default_factory=dict)
     dots: tuple[tuple[str, int, tuple[str, ...]], ...] = ()
     sourced: Mapping[str, bytes] = field(default_factory=dict)
     scripts: Mapping[str, Script] = field(default_factory=dict)
@@ -46,7 +49,8 @@ class Instrumented:
 class Statements:
     """Collects the statements of a program and of what it sources."""
 
-    def __init__(self) -> None:
+    def __init__(self, entry: str) -> None:
+        self.entry = entry  # the program's own file
         self._found: list[Statement] = []
         self._seen: Counter[tuple[str, bytes]] = Counter()
         self.copies: dict[int, CopyCall] = {}
@@ -55,8 +59,14 @@ class Statements:
         self.fresh: set[int] = set()
         self.editing: set[int] = set()
         self.heard: set[int] = set()
+        self.split: set[int] = set()
+        self.texts: dict[str, set[int]] = {}  # where the words stand that name their files, by their own file
         self.repeated: set[bytes] = set()  # paths that something writes to which always runs
         self.opened: dict[str, set[str]] = {}  # by file, those that a '.' of it may open with their steps
+
+    def count(self) -> int:
+        """How many texts there are so far."""
+        return sum(map(len, self.texts.values()))
 
     def add(
         self, file: str, text: bytes, line: int, phase: Phase, *, shown: bytes | None = None, asked: bool = False
@@ -108,6 +118,8 @@ class Statements:
             fresh=frozenset(self.fresh),
             editing=frozenset(self.editing),
             heard=frozenset(self.heard),
+            split=frozenset(self.split),
+            texts=self.texts,
             dots=tuple((name, _line(scripts[name].text, at), files) for (name, at), files in dots.items()),
             sourced={name: text for name, text in texts.items() if name != file and name in opened},
             scripts=scripts,

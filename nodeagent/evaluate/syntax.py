@@ -16,11 +16,15 @@ class Word:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Redirect:
-    """``descriptor`` is None when the operator's own default holds (0 for ``<``, 1 for ``>``)."""
+    """``descriptor`` is None when the operator's own default holds (0 for ``<``, 1 for ``>``).
+
+    ``both``: it is bash's ``&>`` or ``&>>``, in a program that bash alone runs; ``operator`` is without the ``&`` then.
+    """
 
     operator: str
     descriptor: int | None
     target: Word | None
+    both: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,13 +111,17 @@ class HereDoc:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """``error_line`` is the first line that the grammar does not understand (then ``block`` is not to be used)."""
+    """``error_line`` is the first line that the grammar does not understand (then ``block`` is not to be used).
+
+    ``bash``: no other shell runs it.
+    """
 
     text: bytes
     block: Block
     comments: tuple[tuple[int, int], ...] = field(default=())
     heredocs: tuple[HereDoc, ...] = field(default=())
     error_line: int | None = None
+    bash: bool = False
 
     def slice(self, node: "Node") -> bytes:
         """Its text, without the here-docs that lie behind it."""

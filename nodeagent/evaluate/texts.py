@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
-from nodeagent.evaluate.leaving import leaves
+from nodeagent.evaluate.leaving import loses_track
 from nodeagent.evaluate.outputs import INPUTS, Output, of_tee, redirected
 from nodeagent.evaluate.redirects import overwrites
 from nodeagent.evaluate.syntax import (
@@ -77,12 +77,12 @@ class Texts:
             found = tuple(o for o in found if o.phase is Phase.APPEND and not o.is_log)
         return () if self._uses_any(node, found) else found
 
-    def compound(self, node: Compound) -> tuple[Output, ...]:
-        """Those that what a compound prints goes to: ``{ echo a; hostname; } >/etc/b``."""
+    def compound(self, node: Compound, *, loops: int = 0) -> tuple[Output, ...]:
+        """Those that what a compound prints goes to: ``{ echo a; hostname; } >/etc/b``. ``loops`` are around it."""
         found = redirected(node.redirects, noclobber=self._noclobber) or ()
         if overwrites(node.redirects) is None and any(o.phase is Phase.WRITE for o in found):
             return ()  # a log
-        if not found or leaves(self._script, node) or self._uses_any(node, found) or starts_job(node):
+        if not found or loses_track(self._script, node, loops) or self._uses_any(node, found) or starts_job(node):
             return ()
         return found
 

@@ -28,8 +28,9 @@ class SpanFields(TypedDict):
 class Tokens(ABC):
     """``_at`` is the place, ``_end`` the end of the last token."""
 
-    def __init__(self, text: bytes) -> None:
+    def __init__(self, text: bytes, *, bash: bool) -> None:
         self._text = text
+        self._bash = bash
         self._at = 0
         self._end = 0
         self._nested = 0  # substitutions around the place

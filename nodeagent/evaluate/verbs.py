@@ -79,6 +79,15 @@ class Edits:
             behind = b"; " + self._verb(b"__na_tx %d && __na_no" % number) + behind
         self._around(node, before + (self._verb(b"__na_is && :") + b"; ") * status, behind + b"; }")
 
+    def leave(self, node: Command, texts: Sequence[int]) -> None:
+        """A command that leaves texts in their middle: nothing else will be printed into them."""
+        ends = (self._verb(b"__na_tx %d && :" % number) + b"; " for number in texts)
+        self._around(node, b"{ " + b"".join(ends), b"; }")
+
+    def behind_subshell(self, node: Node) -> None:
+        """What ``set -e`` ended it in is placed before anything else looks at it."""
+        self._around(node, b"{ ", b"; " + self._verb(b"__na_up && :") + b"; }")
+
     def before(self, at: int, new: bytes) -> None:
         self._openings[at].append(new)
 

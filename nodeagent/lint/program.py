@@ -66,7 +66,11 @@ class Program:
     script: Script = field(init=False)
 
     def __post_init__(self) -> None:
-        script = parse_shell(self.text) if self.shell else Script(text=self.text, block=Block(), error_line=1)
+        script = (
+            parse_shell(self.text, bash=self.shell == "bash")
+            if self.shell
+            else Script(text=self.text, block=Block(), error_line=1)
+        )
         object.__setattr__(self, "script", script)
 
     # --- what it is ---

@@ -6,6 +6,7 @@ stages, which do not know one another.
 """
 
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,7 @@ from nodeagent.steps.stack import Stack
 from nodeagent.steps.units import Units
 
 _EXPIRED = 124  # as of timeout(1)
+_PATTERN = re.compile(r"[*?\[]")
 
 
 class Steps:
@@ -78,6 +80,8 @@ class Steps:
                 return self._ok(int(arguments[0]), int(arguments[1]))
             case "to":
                 return self._to(int(arguments[0]), arguments[1], stand)
+            case "up":
+                return ""
             case "tx":
                 return self._tx(int(arguments[0]), int(arguments[1]))
             case "cp":
@@ -207,12 +211,13 @@ class Steps:
 
     def _to(self, place: int, target: str, stand: Stand) -> str:
         statement = self._reach.to(place)
-        if not stand.cwd or not is_plain_destination(target, cwd=stand.cwd):
+        # ``tee -a $FILES``: the shell splits what it is going to find where this answer is empty.
+        targets = target.split() if place in self._program.split and not _PATTERN.search(target) else [target]
+        if not stand.cwd or not targets or not all(is_plain_destination(one, cwd=stand.cwd) for one in targets):
             self._open.push(Frame(statement=None, place=place, silent=True, target=target))
             return ""
         staged = None
-        resolved = os.path.realpath(os.path.join(stand.cwd, target))
-        if not refusal(resolved) or self.native.is_left_absent(resolved):
+        if all(self._can_open(os.path.join(stand.cwd, one)) for one in targets):
             staged = self._staging / f"text-{len(self._open)}"
             staged.unlink(missing_ok=True)
         # Else the redirection fails: its message, its status and what is not run then are the shell's.
@@ -221,13 +226,18 @@ class Steps:
                 statement=statement,
                 place=place,
                 number=self.account.next_number(),
-                target=target,
+                target=targets[0],
+                others=tuple(targets[1:]),
                 staged=staged,
                 stand=stand,
                 silent=True,
             )
         )
         return str(staged or "")
+
+    def _can_open(self, path: str) -> bool:
+        resolved = os.path.realpath(path)
+        return not refusal(resolved) or self.native.is_left_absent(resolved)
 
     def _tx(self, place: int, status: int) -> str:
         return str(self.native.place(self._open.pop(place), status))

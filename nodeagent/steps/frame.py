@@ -37,6 +37,7 @@ class Frame:
     expired: bool = False
     partial: bool = False  # a step in it was skipped, so that its text is not all there
     target: str = ""
+    others: tuple[str, ...] = ()  # further files that get the same text
     staged: Path | None = None
     stand: Stand | None = None
 

@@ -158,8 +158,8 @@ class Native:
         """Place the text of a step that has ended with a status; returns the one that it comes to have."""
         if frame.statement is None or frame.stand is None:
             return status
-        statement, stand = frame.statement, frame.stand
-        path = os.path.join(stand.cwd, frame.target)
+        statement = frame.statement
+        path = os.path.join(frame.stand.cwd, frame.target)
         if frame.staged is None:
             why = refusal(os.path.realpath(path)) or "it could not be opened for writing"
             reason = f"{statement.text}: cannot create {path}: {why}"
@@ -173,12 +173,21 @@ class Native:
             self._account.placed(statement, FileChange(path=path, change=Change.FAILED, reason=reason), frame.number)
             return status
         text = _read_limited(frame.staged)
+        placed = [self._place(statement, frame, target, text, status) for target in (frame.target, *frame.others)]
+        self._done.add(statement.key)
+        return status or (1 if Change.FAILED in placed else 0)
+
+    def _place(self, statement: Statement, frame: Frame, target: str, text: bytes | None, status: int) -> Change:
+        """Place one text in one file; ``text`` is None where there is too much of it."""
+        stand = frame.stand
+        assert stand is not None
         self._view.statement, self._view.anew = statement, statement.number in self._fresh
         if text is None:
+            path = os.path.join(stand.cwd, target)
             change = FileChange(path=path, change=Change.FAILED, reason=f"more than {TEXT_LIMIT} bytes of text")
         elif statement.phase is Phase.APPEND:
             change = append.append(
-                frame.target,
+                target,
                 cwd=stand.cwd,
                 text=text,
                 partial=frame.partial,
@@ -188,15 +197,14 @@ class Native:
                 session=self._appends,
             )
         else:
-            change = write.write(frame.target, cwd=stand.cwd, text=text, umask=stand.umask, destinations=self._view)
+            change = write.write(target, cwd=stand.cwd, text=text, umask=stand.umask, destinations=self._view)
         self._view.flush()
-        self._done.add(statement.key)
         change = self._ruled(statement, change)
         if status and change.change is not Change.FAILED:
             reason = f"{statement.text}: exit status {status}"
             change = FileChange(path=change.path, change=Change.FAILED, reason=reason)
         self._account.placed(statement, change, frame.number)
-        return status or (1 if change.change is Change.FAILED else 0)
+        return change.change
 
 
 def _operands(call: CopyCall, arguments: list[str]) -> list[str]:

@@ -158,12 +158,40 @@ cat /etc/f >>/etc/g
 . ./lib.sh
 echo x >>/etc/f; sed -i s/x/y/ /etc/f
 date +%s%N >>/etc/f
-bash: tee -a /etc/f <<<x >/dev/null
-bash: cat <<<x >>/etc/f
-bash: cat <(echo x) >>/etc/f
-bash: a=(x y); printf '%s\n' "${a[@]}" >>/etc/f
-bash: [[ -e /none ]] || echo x >>/etc/f
-bash: dirs >>/etc/f
+F="/etc/f /etc/g"; echo x | tee -a $F
+F="/etc/f /etc/g"; echo x | tee -a $F >/dev/null; cat /etc/g
+F=; echo x | tee -a $F /etc/f; echo $?
+""".strip().splitlines()
+# Left in their middle, or by a subshell's end: in every shell, since each leaves in a way of its own.
+LEFT = r"""
+f() { echo x; } >>/etc/f; f
+f() { { echo a; return 0; } >>/etc/f; }; f
+echo x >>$(echo /etc/f)
+f() { echo "$1 $?"; } >>"$2"; false; f x /etc/f
+f() ( echo x; return 3; echo y ) >>/etc/f; f; echo $?
+f() { { echo a; return 3; } >>/etc/f; }; f; echo $?; [ -s /etc/f ] && echo there
+f() { { echo a; false; return; } >>/etc/f; }; f || echo $?; [ -s /etc/f ] && echo there
+f() { { { echo a; return; } >>/etc/f; } >>/etc/g; echo never; }; f; cat /etc/f
+f() { for i in 1 2; do { echo $i; return 2; } >>/etc/f; done; }; set -e; f || echo $?
+for i in 1 2; do { echo $i; break; } >>/etc/f; done; [ -s /etc/f ] && echo there
+for i in 1 2; do { echo $i; continue; } >>/etc/f; wc -l </etc/f; done; cat /etc/f
+for i in 1 2; do for j in 1 2; do { echo $i $j; continue 2; } >>/etc/f; done; done; cat /etc/f
+for i in 1 2; do { for j in 1 2; do echo $j; break 2; done; echo no; } >>/etc/f; done; cat /etc/f
+for i in 1 2; do { for j in 1 2; do echo $j; break; done; } >>/etc/f; done; cat /etc/f
+for i in 1 2; do { echo a; [ $i = 2 ] || break; echo b; } >>/etc/f; done; cat /etc/f
+for i in 1 2; do { { echo $i; break; } >>/etc/f; } 2>>/etc/g; done; cat /etc/f
+while :; do { echo a; break 9; } >>/etc/f; done
+{ echo a; exit 3; } >>/etc/f
+{ echo a; [ -e /none ] || exit 3; echo b; } >>/etc/f
+( { echo a; exit 3; } >>/etc/f ); echo $?; [ -s /etc/f ] && echo there
+f() { { echo a; exit 3; } >>/etc/f; }; ( f ); echo $?; [ -s /etc/f ] && echo there
+( set -e; { echo a; false; } >>/etc/f ); [ -s /etc/f ] && echo there
+( set -e; { echo a; false; } >>/etc/f ) || echo $?; [ -s /etc/f ] && echo there
+set -e; ( { echo a; false; } >>/etc/f ) && :; [ -s /etc/f ] && echo there
+set -e; ( { echo a; false; } >>/etc/f ); echo no
+if ( { echo a; exit 1; } >>/etc/f ); then :; else [ -s /etc/f ] && echo there; fi
+trap 'cat /etc/f' EXIT; { echo a; } >>/etc/f; exit 2
+trap 'echo bye' EXIT; { echo a; exit 2; } >>/etc/f
 """.strip().splitlines()
 # What they append in is a process of its own that verbs do not reach, a text that is read later, another language, or
 # something that the shell is left in.
@@ -177,30 +205,26 @@ echo x >>/etc/f & wait
 cat files/b | while read -r l; do echo "$l" >>/etc/f; done
 f() { echo x >>/etc/f; }; f | cat
 f() { echo x >>/etc/f; }; v=$(f)
-f() { echo x; } >>/etc/f; f
-f() { { echo a; return 0; } >>/etc/f; }; f
 exec 3>>/etc/f; echo x >&3; exec 3>&-
 exec >>/etc/f; echo x
 echo x >>/etc/[f]
-echo x >>$(echo /etc/f)
 sh -c 'echo x >>/etc/f'
 awk '{print >> "/etc/f"}' files/a
 dd if=files/a oflag=append conv=notrunc of=/etc/f 2>/dev/null
 alias e=echo; echo x >>/etc/f
-bash: echo x &>>/etc/f
 bash: echo x > >(cat >>/etc/f); wait $!
 bash: export -p >>/etc/f
 """.strip().splitlines()
 
 
-def _files(form: str) -> dict[bytes, File]:
-    shell, text = ("bash", form[6:]) if form.startswith("bash: ") else ("dash", form)
+def _files(form: str, shell: str = "dash") -> dict[bytes, File]:
+    shell, text = ("bash", form[6:]) if form.startswith("bash: ") else (shell, form)
     script = File(content=b"#!/bin/sh\n" + text.replace(";;", "\n").encode() + b"\n", mode=0o755)
     return {**DEFAULTS, b"lib.sh": File(content=b"echo x >>/etc/f\n"), b"post.sh": for_shell(script, shell)}
 
 
-def _two_full_evaluations(run, form):
-    files = _files(form)
+def _two_full_evaluations(run, form, shell="dash"):
+    files = _files(form, shell)
     return run([Order(way=way, files=files, times=2, force=True) for way in ("plain", "apply")])
 
 
@@ -215,6 +239,15 @@ def test_a_text_is_appended_once_however_it_is_written(form, run):
         assert deviations(plain[:1], ours[:1]) == []
     assert _sizes(ours[0]) == _sizes(ours[1])
     assert any(phase == "APPEND" for _, _, phase, _, _ in ours[0].steps) or _sizes(plain[0]) == _sizes(plain[1])
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("form", LEFT)
+def test_a_text_that_the_shell_leaves_in_its_middle_is_there_at_once_and_once(form, shell, run):
+    plain, ours = _two_full_evaluations(run, form, shell)
+    assert deviations(plain[:1], ours[:1]) == []
+    assert _sizes(ours[0]) == _sizes(ours[1])
+    assert any(phase == "APPEND" for _, _, phase, _, _ in ours[0].steps)
 
 
 @pytest.mark.parametrize("form", AGAIN)

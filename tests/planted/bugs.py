@@ -10,7 +10,7 @@ BUGS = (
     Bug(
         name="the status of a native verb is lost",
         file="nodeagent/steps/native.py",
-        old="return status or (1 if change.change is Change.FAILED else 0)",
+        old="return status or (1 if Change.FAILED in placed else 0)",
         new="return status",
         tests=_APPLY,
     ),
@@ -64,6 +64,27 @@ BUGS = (
         tests=f"{_CASES} -k copy",
     ),
     Bug(
+        name="a text that return leaves is placed when something else is",
+        file="nodeagent/evaluate/writer.py",
+        old="            self._edits.leave(node, texts)\n",
+        new="            pass\n",
+        tests="tests/equivalence/test_appends.py -k 'return or break'",
+    ),
+    Bug(
+        name="what a subshell was ended in is placed when something else is",
+        file="nodeagent/evaluate/prelude.sh",
+        old="  __na_call up\n",
+        new="",
+        tests="tests/equivalence/test_appends.py -k 'subshell or there'",
+    ),
+    Bug(
+        name="of several files that tee appends to, one gets the text",
+        file="nodeagent/steps/native.py",
+        old="for target in (frame.target, *frame.others)]",
+        new="for target in (frame.target,)]",
+        tests="tests/equivalence/test_appends.py -k tee",
+    ),
+    Bug(
         name="a read that a signal interrupted is not repeated",
         file="nodeagent/evaluate/prelude.sh",
         old="""while ! IFS= read -r __na_r <"$__na_p"; do :; done""",
@@ -101,21 +122,21 @@ BUGS = (
     # --- what is a step ---
     Bug(
         name="a program whose status is used becomes a step",
-        file="nodeagent/evaluate/instrument.py",
+        file="nodeagent/evaluate/writer.py",
         old="        used = context.used or self._meaning.reads(node) or ",
         new="        used = self._meaning.reads(node) or ",
         tests=f"tests/unit/evaluate/test_instrument.py {_CASES}",
     ),
     Bug(
         name="what $? of the next statement looks at becomes a step",
-        file="nodeagent/evaluate/instrument.py",
+        file="nodeagent/evaluate/writer.py",
         old="here = replace(context, used=context.used or after, after=after)",
         new="here = replace(context, after=after)",
         tests=f"tests/unit/evaluate/test_instrument.py {_CASES}",
     ),
     Bug(
         name="a function that a pipeline calls has steps in it",
-        file="nodeagent/evaluate/instrument.py",
+        file="nodeagent/evaluate/writer.py",
         old="if usage.isolated:",
         new="if False:",
         tests=f"tests/unit/evaluate/test_instrument.py {_CASES} -k 'function'",

@@ -3,13 +3,12 @@
 import re
 from collections.abc import Iterator
 
-from nodeagent.evaluate.leaving import leaves
+from nodeagent.evaluate.leaving import loses_track
 from nodeagent.evaluate.syntax import Command, Compound, Pipeline, Redirect, Word
 from nodeagent.lint.finding import Finding, Severity, shown
 from nodeagent.lint.places import Place
 from nodeagent.lint.program import Call, Program
 from nodeagent.lint.repository import Repository
-from nodeagent.model.evaluation import Phase
 
 LOOKS = re.compile(
     rb"grep|\bawk\b|\bcmp\b|\bdiff\b|readlink|(?:\[|\btest)\s[^\n]*-[edfLhrsx]\b|\bfind\b|case .*\$\(.*cat|stamp|\.done"
@@ -43,7 +42,7 @@ def append_in_script(repository: Repository) -> Iterator[Finding]:
 def _left(program: Program, place: Place) -> tuple[str, str]:
     """Why the agent does not append what this statement prints, and how to write it so that it does."""
     found = _LEAVES.search(program.slice(place.node)) if isinstance(place.node, Compound) else None
-    if found and leaves(program.script, place.node):
+    if found and loses_track(program.script, place.node, 0):
         word = found.group().decode()
         return (
             f"in a statement that '{word}' leaves in its middle",
@@ -69,8 +68,7 @@ def _once(repository: Repository, program: Program, place: Place, target: Word) 
     if HARMLESS_APPEND.match(target.text) or program.guarded(place, LOOKS) or _made_anew(program, place, target):
         return True
     if program.entry:
-        native = repository.native[program.file, Phase.APPEND]
-        return place.node.line in native or any(node.line in native for node in place.around)
+        return target.start in repository.instrumented.texts.get(program.file, ())
     return False
 
 

@@ -144,7 +144,7 @@ def test_what_shells_read_in_different_ways_is_not_understood(text):
         ("a >&2 2>&1 <&- b\nc", "Command Command"),
         ("select x in a; do b; done\nc", "Compound Command"),
         ("function f { a; }\nfunction g() (b)\nc", "Function Function Command"),
-        ("f() { a; } >g\nb", "Opaque Command"),
+        ("f() { a; } >g\nb", "Function Command"),
         ("a <(b; c) > >(d)\ne", "Command Command"),
         ("echo $$(a) 2>&1" + "\nb", ""),
         ("a $(case b in b) c;; esac # it's\n) d\ne", "Command Command"),
