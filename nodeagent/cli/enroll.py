@@ -97,7 +97,7 @@ def _cloud_init(arguments: argparse.Namespace) -> int:
     settings = found.config.password
     if arguments.password_file is not None:
         secret = password.new(arguments.password_file)
-        deploy_key.decrypt_deploy_key((arguments.source / node_files.KEY).read_bytes(), secret)
+        deploy_key.open_file(node_files.local(arguments.source).source, secret)
         path = PurePosixPath(settings.file).relative_to("/")
         files.append(File(path=path, content=secret + b"\n", mode=0o600))
         _say(_IN_USER_DATA)

@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 from nodeagent.cli import key_check, password
+from nodeagent.config.source import MOST_ITERATIONS
 from nodeagent.enroll.keys import WHERE_TO_PUT_IT, KeyFiles, make_password
 from nodeagent.errors import KeyFileInvalid
-from nodeagent.source.secrets import deploy_key
+from nodeagent.source.secrets import container, deploy_key
+from nodeagent.source.secrets.container import DEFAULT, Derivation
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -28,6 +30,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     generate.add_argument("directory", type=Path, metavar="DIR", help="gets key, key.pub and key.enc")
     password.add_option(generate, "without it, a password is made and shown once")
     generate.add_argument("--comment", default="", help="of the public key; default: nodeagent@HOST")
+    _add_derivation(generate)
     generate.set_defaults(func=_generate)
 
     for verb, what, function in (("encrypt", "a file", _encrypt), ("decrypt", "a private key", _decrypt)):
@@ -35,17 +38,46 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         parser = verbs.add_parser(verb, help=text, description=text[0].upper() + text[1:] + ".")
         parser.add_argument("file", type=Path, metavar="FILE", help=f"what to {verb}")
         password.add_option(parser, required=True)
+        _add_derivation(parser)
         parser.set_defaults(func=function)
 
     key_check.add_parser(verbs)
+
+
+def _add_derivation(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--iterations",
+        type=_iterations,
+        default=DEFAULT.iterations,
+        metavar="N",
+        help="openssl's -iter; the nodes need it as source.key_iterations; default: %(default)s",
+    )
+    parser.add_argument(
+        "--digest",
+        choices=("sha256", "sha512"),
+        default=DEFAULT.digest,
+        help="openssl's -md; the nodes need it as source.key_digest; default: %(default)s",
+    )
+
+
+def _iterations(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= MOST_ITERATIONS:
+        raise argparse.ArgumentTypeError(f"a number from 1 to {MOST_ITERATIONS} is needed")
+    return number
+
+
+def _derivation(arguments: argparse.Namespace) -> Derivation:
+    return Derivation(iterations=arguments.iterations, digest=arguments.digest)
 
 
 def _generate(arguments: argparse.Namespace) -> int:
     made = "" if arguments.password_file else make_password()
     secret = made.encode() or password.new(arguments.password_file)
     private, public = deploy_key.generate(arguments.comment or f"nodeagent@{os.uname().nodename}")
+    encrypted = container.encrypt(private, secret, _derivation(arguments))
     files = KeyFiles.below(arguments.directory)
-    files.write(private=private, public=public, encrypted=deploy_key.encrypt(private, secret))
+    files.write(private=private, public=public, encrypted=encrypted)
     _say(f"{files.private}      the private key: keep it off the nodes, or delete it")
     _say(f"{files.encrypted}  this goes to the nodes, as source.key")
     _say(f"{files.public}  this goes to the git server, as a deploy key that may only read:")
@@ -58,13 +90,15 @@ def _generate(arguments: argparse.Namespace) -> int:
 
 
 def _encrypt(arguments: argparse.Namespace) -> int:
-    return _write(deploy_key.encrypt(_read(arguments.file), password.new(arguments.password_file)))
+    return _write(
+        container.encrypt(_read(arguments.file), password.new(arguments.password_file), _derivation(arguments))
+    )
 
 
 def _decrypt(arguments: argparse.Namespace) -> int:
     """What is no private key is not written: the format cannot tell a wrong password from noise, one in 256 times."""
     secret = password.given(arguments.password_file).get_secret_value()
-    return _write(deploy_key.decrypt_private_key(_read(arguments.file), secret))
+    return _write(deploy_key.decrypt_private_key(_read(arguments.file), secret, _derivation(arguments)))
 
 
 def _read(path: Path) -> bytes:

@@ -3,12 +3,13 @@
 import datetime
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
 from nodeagent.config.table import AbsolutePath, Table, said
 
+MOST_ITERATIONS = 10_000_000  # of PBKDF2: seconds
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -25,6 +26,10 @@ class Source(Table):
         "commit id from which the first one that a node takes must descend. For nodes that forget at a reboot.",
     )
     key: AbsolutePath = said(Path("/etc/nodeagent/key.enc"), "The encrypted deploy key.")
+    key_iterations: int = Field(
+        default=10_000, ge=1, le=MOST_ITERATIONS, description="What was given to openssl enc as -iter."
+    )
+    key_digest: Literal["sha256", "sha512"] = said("sha256", "What was given to openssl enc as -md.")
     known_hosts: AbsolutePath = said(
         Path("/etc/nodeagent/known_hosts"),
         "The host keys of the git server, as ssh-keyscan prints them; any other is refused.",

@@ -59,11 +59,7 @@ _STEPS: Sequence[tuple[str, frozenset[str], str]] = (
 def open_key(config: Config, password: SecretBytes) -> tuple[bytes, Finding]:
     """Open the key file, in memory only; the key is empty when the finding is a failure."""
     try:
-        data = config.source.key.read_bytes()
-        key = deploy_key.decrypt_deploy_key(data, password.get_secret_value())
-    except OSError as error:
-        message = f"{config.source.key}: cannot be read: {error.strerror}: put key.enc there, or set source.key"
-        return b"", Finding(check="password", code=KeyFileInvalid.code, message=message)
+        key = deploy_key.open_file(config.source, password.get_secret_value())
     except NodeagentError as error:
         return b"", Finding(check="password", code=error.code, message=str(error))
     return key, Finding(check="password", code="", message=f"it opens {config.source.key}")

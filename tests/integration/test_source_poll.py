@@ -11,7 +11,6 @@ import pytest
 
 from nodeagent.model.events import Notice
 from nodeagent.source.poll import store_path
-from nodeagent.source.secrets import deploy_key
 
 PLAN = {"post.sh": "#!/bin/sh\n", "files/motd": "welcome\n"}
 
@@ -171,27 +170,6 @@ def test_a_closed_umask_does_not_close_the_way_for_the_fetch_user(site):
         os.umask(before)
 
     assert (outcome.commit, outcome.failure) == (commit, None)
-
-
-@pytest.mark.parametrize("kind", ["ecdsa", "rsa"])
-def test_keys_of_other_types_and_with_cr_lf_work_too(site, tmp_path, kind):
-    commit = site.repository.commit(PLAN)
-    key = other_key(tmp_path, kind)
-    site.server.authorize(key.with_suffix(".pub"))
-    for data in (key.read_bytes(), key.read_bytes().replace(b"\n", b"\r\n")):
-        site.key_file.write_bytes(deploy_key.encrypt(data, site.password_file.read_bytes().strip()))
-
-        outcome, _ = site.poll()
-
-        assert (outcome.commit, outcome.failure) == (commit, None)
-
-
-def test_a_private_key_that_cannot_be_used_is_told_from_one_that_is_refused(site):
-    site.repository.commit(PLAN)
-    data = b"-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n"
-    site.key_file.write_bytes(deploy_key.encrypt(data, site.password_file.read_bytes().strip()))
-
-    assert_stalled(failure_of(site), "KeyFileInvalid", "cannot be used")
 
 
 def test_the_user_defaults_to_git_as_servers_have_it(site):

@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 
 from nodeagent.config import Config
-from nodeagent.errors import InsecureStorage, KeyFileInvalid, WrongPassword
+from nodeagent.errors import InsecureStorage, KeyFileInvalid
 from nodeagent.node import needs
 from nodeagent.source import storage
 from nodeagent.source.secrets.password import read_password
@@ -43,18 +43,11 @@ def unlock(config: Config, credentials_directory: Path | None) -> bytes:
         return kept.read_bytes()
     with needs(config.paths.runtime):
         _make_private_directory(config.paths.runtime)
-    try:
-        data = config.source.key.read_bytes()
-    except OSError as error:
-        raise KeyFileInvalid(f"{config.source.key}: cannot be read: {error.strerror}") from error
     # Needed once a boot, in a child: in the daemon it would be 6 MiB for as long as the node is up.
     from nodeagent.source.secrets import deploy_key  # noqa: PLC0415 - see above
 
     password = read_password(config.password, credentials_directory)
-    try:
-        key = deploy_key.decrypt_deploy_key(data, password.get_secret_value())
-    except (KeyFileInvalid, WrongPassword) as error:
-        raise type(error)(f"{config.source.key}: {error}") from error
+    key = deploy_key.open_file(config.source, password.get_secret_value())
     with needs(kept):
         _keep(kept, key)
     return key

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from nodeagent.cli import main
-from nodeagent.source.secrets import deploy_key
+from nodeagent.source.secrets import container, deploy_key
 
 URL = "ssh://git@git.cluster.example:2222/site/compute-configs.git"
 PIN = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJf2nOQwO9FuUo3SJ1m7IrF2P2b0dQTD4kQ2mHn9XUuN"
@@ -22,7 +22,7 @@ def source(tmp_path: Path) -> Path:
     (directory / "nodeagent.toml.d/10-jobs.toml").write_text('[jobs]\nprobe = "none"\n')
     (directory / "known_hosts").write_text(f"[git.cluster.example]:2222 {PIN}\n")
     private, _ = deploy_key.generate("nodes")
-    (directory / "key.enc").write_bytes(deploy_key.encrypt(private, b"Secret_1"))
+    (directory / "key.enc").write_bytes(container.encrypt(private, b"Secret_1"))
     return directory
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from nodeagent.cli import key as module
 from nodeagent.errors import KeyFileInvalid, NodeagentError, PasswordUnavailable, WrongPassword
-from nodeagent.source.secrets import deploy_key
+from nodeagent.source.secrets import container, deploy_key
 
 PAYLOADS = [b"", b"text\n", b"no newline", bytes(range(256)) * 33, b"\r\n\0\xff"]
 KEY = b"-----BEGIN OPENSSH PRIVATE KEY-----\n"
@@ -52,6 +52,29 @@ def test_openssl_decrypts_what_key_encrypt_writes(tmp_path, password, payload, c
     command = ["openssl", "enc", "-d", "-aes-256-cbc", "-a", "-pbkdf2", "-pass", f"file:{password}"]
     written = capfdbinary.readouterr().out
     assert subprocess.run(command, input=written, check=True, capture_output=True).stdout == payload
+
+
+def test_rounds_and_digest_are_those_of_the_options(tmp_path, password, capfdbinary):
+    options = ["--iterations", "2000", "--digest", "sha512"]
+    (tmp_path / "plain").write_bytes(KEY)
+    assert call("encrypt", tmp_path / "plain", "--password-file", password, *options) == 0
+    written = capfdbinary.readouterr().out
+
+    command = ["openssl", "enc", "-d", "-aes-256-cbc", "-a", "-pbkdf2", "-iter", "2000", "-md", "sha512"]
+    command += ["-pass", f"file:{password}"]
+    assert subprocess.run(command, input=written, check=True, capture_output=True).stdout == KEY
+    (tmp_path / "encrypted").write_bytes(written)
+    assert call("decrypt", tmp_path / "encrypted", "--password-file", password, *options) == 0
+    assert capfdbinary.readouterr().out == KEY
+    with pytest.raises(WrongPassword, match="10000 rounds of sha256"):
+        call("decrypt", tmp_path / "encrypted", "--password-file", password)
+
+
+@pytest.mark.parametrize("option", [["--iterations", "0"], ["--iterations", "many"], ["--digest", "md5"]])
+def test_rounds_or_a_digest_that_cannot_be_are_refused(tmp_path, password, option, capsys):
+    with pytest.raises(SystemExit):
+        call("encrypt", password, "--password-file", password, *option)
+    assert option[0] in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("payload", [KEY, b"-----BEGIN ENCRYPTED PRIVATE KEY-----\r\n\0\xff"])
@@ -118,7 +141,7 @@ def test_a_new_password_is_asked_for_twice(tmp_path):
     [
         (ENCRYPTED, b"wrong\n", WrongPassword),
         (ENCRYPTED, b"wrong 26\n", WrongPassword),
-        (deploy_key.encrypt(b"ssh-ed25519 AAAA admin\n", b"secret"), b"secret\n", KeyFileInvalid),
+        (container.encrypt(b"ssh-ed25519 AAAA admin\n", b"secret"), b"secret\n", KeyFileInvalid),
         (ENCRYPTED[:30], b"secret\n", KeyFileInvalid),
         (b"", b"secret\n", KeyFileInvalid),
         (None, b"secret\n", KeyFileInvalid),
@@ -137,7 +160,7 @@ def test_on_an_error_nothing_is_on_standard_output(tmp_path, content, given, err
 
 
 def test_the_wrong_password_of_these_tests_passes_the_padding():
-    assert deploy_key.decrypt(ENCRYPTED, b"wrong 26") not in {b"", KEY}
+    assert container.decrypt(ENCRYPTED, b"wrong 26") not in {b"", KEY}
 
 
 def test_an_empty_standard_input_is_no_password(tmp_path, stdin):

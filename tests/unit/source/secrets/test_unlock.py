@@ -7,7 +7,7 @@ import pytest
 
 from nodeagent.config import Config
 from nodeagent.errors import InsecureStorage, KeyFileInvalid, NodeUnusable, PasswordUnavailable, WrongPassword
-from nodeagent.source.secrets import deploy_key
+from nodeagent.source.secrets import container, deploy_key
 from nodeagent.source.secrets.unlock import forget, unlock
 
 KEY = deploy_key.generate("")[0]
@@ -16,7 +16,7 @@ OTHER = deploy_key.generate("")[0]
 
 @pytest.fixture
 def config(memory, disk):
-    (disk / "key.enc").write_bytes(deploy_key.encrypt(KEY, b"password"))
+    (disk / "key.enc").write_bytes(container.encrypt(KEY, b"password"))
     (memory / "password").touch(mode=0o600)
     (memory / "password").write_bytes(b"password\n")
     return Config.model_validate(
@@ -48,9 +48,19 @@ def test_the_key_is_decrypted_once(config):
     assert unlock(config, None) == KEY
 
 
+def test_a_key_file_of_other_rounds_and_digest_is_opened_as_the_configuration_says(config):
+    derivation = container.Derivation(iterations=1000, digest="sha512")
+    config.source.key.write_bytes(container.encrypt(KEY, b"password", derivation))
+    with pytest.raises(WrongPassword, match=r"key_iterations and source\.key_digest"):
+        unlock(config, None)
+
+    told = config.source.model_copy(update={"key_iterations": 1000, "key_digest": "sha512"})
+    assert unlock(config.model_copy(update={"source": told}), None) == KEY
+
+
 def test_a_changed_key_file_is_decrypted_anew_and_the_old_key_goes(config):
     unlock(config, None)
-    config.source.key.write_bytes(deploy_key.encrypt(OTHER, b"password"))
+    config.source.key.write_bytes(container.encrypt(OTHER, b"password"))
 
     assert unlock(config, None) == OTHER
     assert [file.read_bytes() for file in kept(config)] == [OTHER]
@@ -58,7 +68,7 @@ def test_a_changed_key_file_is_decrypted_anew_and_the_old_key_goes(config):
 
 def test_a_changed_key_file_is_never_answered_with_the_old_key(config):
     unlock(config, None)
-    config.source.key.write_bytes(deploy_key.encrypt(OTHER, b"another password"))
+    config.source.key.write_bytes(container.encrypt(OTHER, b"another password"))
 
     with pytest.raises(WrongPassword, match=r"key\.enc: the password does not open"):
         unlock(config, None)
@@ -67,7 +77,7 @@ def test_a_changed_key_file_is_never_answered_with_the_old_key(config):
 def test_a_leftover_of_a_crash_does_not_stay(config):
     unlock(config, None)
     (config.paths.runtime / "private" / ".deploy_key.1-2-3-4.99").write_bytes(KEY)
-    config.source.key.write_bytes(deploy_key.encrypt(OTHER, b"password"))
+    config.source.key.write_bytes(container.encrypt(OTHER, b"password"))
 
     unlock(config, None)
 

@@ -1,0 +1,85 @@
+"""The way from a key file to a login: real openssl, ssh-keygen and sshd."""
+
+import base64
+import itertools
+import subprocess  # noqa: TID251 - tests drive the real programs
+
+import pytest
+
+from nodeagent.source.secrets import container
+
+PLAN = {"post.sh": "#!/bin/sh\n"}
+OPENSSH_FORM: tuple[str, ...] = ()
+PEM, PKCS8 = ("-m", "PEM"), ("-m", "PKCS8")
+KINDS = [
+    (("-t", "ed25519"), OPENSSH_FORM),
+    *((("-t", "ecdsa", "-b", bits), form) for bits in ("256", "384", "521") for form in (OPENSSH_FORM, PEM, PKCS8)),
+    *((("-t", "rsa", "-b", "2048"), form) for form in (OPENSSH_FORM, PEM, PKCS8)),
+]
+
+
+def seal(site, private):
+    site.key_file.write_bytes(container.encrypt(private, site.password_file.read_bytes().strip()))
+
+
+def ed25519_in_pkcs8(site):
+    """The site's deploy key in the form that OpenSSH does not write."""
+    body = base64.b64decode(b"".join(site.key.read_bytes().splitlines()[1:-1]))
+    public = base64.b64decode(site.key.with_suffix(".pub").read_text().split()[1])[-32:]
+    seed = body[body.rindex(public) - 32 : body.rindex(public)]
+    der = bytes.fromhex("302e020100300506032b657004220420") + seed  # RFC 8410, 7
+    return subprocess.run(["openssl", "pkey", "-inform", "DER"], input=der, check=True, capture_output=True).stdout
+
+
+@pytest.mark.parametrize(("kind", "form"), KINDS, ids=" ".join)
+def test_every_kind_and_form_of_key_logs_in_with_lf_and_with_cr_lf(site, tmp_path, kind, form):
+    commit = site.repository.commit(PLAN)
+    key = tmp_path / "other_key"
+    subprocess.run(["ssh-keygen", "-q", *kind, *form, "-N", "", "-f", key], check=True)
+    site.server.authorize(key.with_suffix(".pub"))
+    for data in (key.read_bytes(), key.read_bytes().replace(b"\n", b"\r\n")):
+        seal(site, data)
+
+        outcome, _ = site.poll()
+
+        assert (outcome.commit, outcome.failure) == (commit, None)
+
+
+def test_an_ed25519_key_in_pkcs8_logs_in(site):
+    commit = site.repository.commit(PLAN)
+    private = ed25519_in_pkcs8(site)
+    assert private.startswith(b"-----BEGIN PRIVATE KEY-----")
+    seal(site, private)
+
+    outcome, _ = site.poll()
+
+    assert (outcome.commit, outcome.failure) == (commit, None)
+
+
+@pytest.mark.parametrize(
+    "options", [["-a", "-iter", "5000"], ["-md", "sha512"], ["-a", "-iter", "3000", "-md", "sha512"]]
+)
+def test_a_key_file_of_other_rounds_or_digest_opens_as_configured(site, options):
+    commit = site.repository.commit(PLAN)
+    command = ["openssl", "enc", "-aes-256-cbc", "-pbkdf2", "-pass", f"file:{site.password_file}", "-in", site.key]
+    subprocess.run([*command, *options, "-out", site.key_file], check=True)
+    settings = dict(itertools.pairwise(options))
+    source = {"key_iterations": int(settings.get("-iter", 10_000)), "key_digest": settings.get("-md", "sha256")}
+
+    outcome, _ = site.poll(site.config(source=source))
+
+    assert (outcome.commit, outcome.failure) == (commit, None)
+
+
+def test_a_private_key_that_cannot_be_used_is_told_from_one_that_is_refused(site):
+    site.repository.commit(PLAN)
+    body = bytearray(base64.b64decode(b"".join(site.key.read_bytes().splitlines()[1:-1])))
+    body[98] ^= 1  # the first of the two numbers by which OpenSSH knows that it has decrypted a key
+    text = base64.encodebytes(body)
+    seal(site, b"-----BEGIN OPENSSH PRIVATE KEY-----\n" + text + b"-----END OPENSSH PRIVATE KEY-----\n")
+
+    outcome, _ = site.poll()
+
+    assert outcome.failure is not None
+    assert (outcome.failure.code, outcome.failure.transient) == ("KeyFileInvalid", False)
+    assert "cannot be used" in outcome.failure.message
