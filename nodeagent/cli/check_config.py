@@ -49,7 +49,7 @@ def _values(table: dict[str, Any], prefix: str) -> Iterator[str]:
 def _problems(file: Path, config: Config) -> Iterator[str]:
     yield from _file(file, "the configuration", needed=True)
     yield from _file(config.source.key, "source.key", needed=True)
-    yield from _file(config.source.known_hosts, "source.known_hosts", needed=True)
+    yield from _file(config.source.known_hosts, "source.known_hosts", needed=not config.source.host_keys)
     yield from _file(config.password.file, "password.file", needed=False, secret=True)  # else it is a credential
     if config.environment_file is not None:
         yield from _file(config.environment_file, "environment_file", needed=True)

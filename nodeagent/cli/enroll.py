@@ -145,10 +145,11 @@ def _node_files(directory: Path) -> node_files.NodeFiles:
     """
     found = node_files.read(directory)
     server = address.parse(found.config.source.url)
-    pinned = directory / node_files.KNOWN_HOSTS
-    if not known_hosts.pins(pinned.read_text(errors="replace"), server):
+    file = directory / node_files.KNOWN_HOSTS
+    text = file.read_text(errors="replace") if file.exists() else ""
+    if not known_hosts.pinned("\n".join([text, *found.config.source.host_keys]), server).keys:
         raise HostKeyUnknown(
-            f"{pinned}: has no host key of {server}: run `ssh-keyscan -p {server.port} {server.host}` on a network "
+            f"{file}: has no host key of {server}: run `ssh-keyscan -p {server.port} {server.host}` on a network "
             "that you trust, compare the fingerprint with the server's own (ssh-keygen -lf), and add the line"
         )
     return found

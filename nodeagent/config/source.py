@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 from nodeagent.config.table import AbsolutePath, Table, said
 
 MOST_ITERATIONS = 10_000_000  # of PBKDF2: seconds
+_HOST_KEY = re.compile(r"(?:@[a-z-]+\s+)?\S+\s+[a-z][\w@.-]+\s+AAAA[A-Za-z0-9+/]+={0,2}(?:\s[^\n\r]*)?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -34,6 +35,11 @@ class Source(Table):
         Path("/etc/nodeagent/known_hosts"),
         "The host keys of the git server, as ssh-keyscan prints them; any other is refused.",
     )
+    host_keys: tuple[str, ...] = Field(
+        default=(),
+        strict=False,
+        description='More of them, as lines of known_hosts: ["HOST ssh-ed25519 AAAA..."].',
+    )
     checkout: AbsolutePath = said(Path("/configs"), "Where post.sh finds the repository's files.")
     user: str = said("nodeagent", "The fetch worker runs as this user.")
     connect_timeout: float = Field(default=10, gt=0, le=600, description="Seconds until the server must have answered.")
@@ -48,6 +54,14 @@ class Source(Table):
             raise ValueError("an SSH address is needed: ssh://USER@HOST[:PORT]/PATH or USER@HOST:PATH")
         return value
 
+    @field_validator("host_keys")
+    @classmethod
+    def _lines(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for line in value:
+            if not _HOST_KEY.fullmatch(line):
+                raise ValueError(f"{line!r}: a line of known_hosts is needed: HOST ssh-ed25519 AAAA...")
+        return value
+
     @field_validator("not_before", mode="before")
     @classmethod
     def _moment(cls, value: Any) -> Any:
@@ -58,6 +72,11 @@ class Source(Table):
             except ValueError as error:
                 raise ValueError("a date such as 2026-01-31 or a full commit id is needed") from error
         return text
+
+    @property
+    def pinned_in(self) -> str:
+        """Where the host keys are pinned, for messages."""
+        return f"source.host_keys or {self.known_hosts}" if self.host_keys else str(self.known_hosts)
 
     @property
     def earliest(self) -> int:

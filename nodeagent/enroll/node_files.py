@@ -22,7 +22,8 @@ class NodeFiles:
 def read(directory: Path) -> NodeFiles:
     """Read ``nodeagent.toml`` with its drop-ins, ``known_hosts`` and ``key.enc``.
 
-    The latter two go where the configuration looks for them.
+    The latter two go where the configuration looks for them. Where it holds host keys itself, there may be no
+    ``known_hosts``.
 
     Raises:
         InvalidConfiguration: a file is missing, or the configuration is none.
@@ -31,7 +32,8 @@ def read(directory: Path) -> NodeFiles:
     config = load(directory / CONFIGURATION)
     parts = [directory / CONFIGURATION, *sorted((directory / f"{CONFIGURATION}.d").glob("*.toml"))]
     files = [_file(DEFAULT_FILE.parent / part.relative_to(directory), _read(part), 0o644) for part in parts]
-    files.append(_file(config.source.known_hosts, _read(directory / KNOWN_HOSTS), 0o644))
+    if not config.source.host_keys or (directory / KNOWN_HOSTS).exists():
+        files.append(_file(config.source.known_hosts, _read(directory / KNOWN_HOSTS), 0o644))
     key = _read(directory / KEY)
     if b"PRIVATE KEY" in key:
         raise KeyFileInvalid(f"{directory / KEY}: the key is not encrypted: nodeagent key encrypt does that")

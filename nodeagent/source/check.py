@@ -73,7 +73,7 @@ def prepare(config: Config, home: Path, *, confined: bool) -> None:
         FetchUserMissing: ``confined``, and there is no such user.
     """
     home.chmod(0o755)
-    known_hosts.narrow(config.source.known_hosts, home, address.parse(config.source.url))
+    known_hosts.narrow(config.source.known_hosts, config.source.host_keys, home, [address.parse(config.source.url)])
     _store(home).parent.mkdir(mode=0o700)
     if confined:
         user = account(config.source.user)
@@ -91,7 +91,7 @@ def fetch(config: Config, key: bytes, home: Path, *, confined: bool) -> str:
     if confined:
         confine(config.source.user)
     git.configure(home, config.source.connect_timeout, config.source.timeout)
-    remote = git.Store.open(_store(home)).remote(config.source.url, key, config.source.known_hosts)
+    remote = git.Store.open(_store(home)).remote(config.source.url, key, config.source.pinned_in)
     target = remote.find(config.source.ref)
     remote.fetch(target, whole=False)
     return target.commit

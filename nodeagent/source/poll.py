@@ -41,7 +41,9 @@ def prepare(config: Config) -> None:
         InvalidConfiguration: ``source.url`` is no SSH address, or the known_hosts cannot be read.
     """
     user = account(config.source.user)
-    known_hosts.narrow(config.source.known_hosts, home_path(config), address.parse(config.source.url))
+    known_hosts.narrow(
+        config.source.known_hosts, config.source.host_keys, home_path(config), [address.parse(config.source.url)]
+    )
     directory = store_path(config).parent
     try:
         found = os.lstat(directory)
@@ -204,13 +206,13 @@ def _bring(
     config: Config, store: git.Store, ref: str, key: bytes, *, whole: bool, aside: bool = False
 ) -> tuple[git.Store, refs.Target]:
     """Ask for a ref, and fetch it if the store lacks its commit; the store that has it then."""
-    remote = store.remote(config.source.url, key, config.source.known_hosts)
+    remote = store.remote(config.source.url, key, config.source.pinned_in)
     target = remote.find(ref)
     if store.has(target.commit):
         return store, target
     if not target.name and not store.is_whole:  # somewhere in the history, of which the server sends no second half
         store = git.Store.anew(store.path)
-        remote = store.remote(config.source.url, key, config.source.known_hosts)
+        remote = store.remote(config.source.url, key, config.source.pinned_in)
     remote.fetch(target, whole=whole, aside=aside)
     return store, target
 

@@ -199,6 +199,11 @@ class Sshd:
         kind, key = (self.directory / "host_key.pub").read_text().split()[:2]
         return f"[127.0.0.1]:{self.port} {kind} {key}\n"
 
+    @property
+    def fingerprint(self) -> str:
+        """The host key's, as ``ssh-keygen -l`` prints it."""
+        return run("ssh-keygen", "-l", "-f", self.directory / "host_key.pub").split()[1]
+
     def url(self, repository: Path) -> str:
         return f"ssh://root@127.0.0.1:{self.port}{repository}"
 

@@ -227,11 +227,51 @@ def test_without_a_known_hosts_file_no_host_is_trusted(site):
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa"])
 def test_a_changed_host_key_is_refused_whatever_its_type(site, kind):
     site.repository.commit(PLAN)
+    pinned = site.server.fingerprint
     site.server.stop()
     site.server.new_host_key(kind)
     site.server.start()
 
-    assert_stalled(failure_of(site), "HostKeyMismatch", "SHA256:", str(site.known_hosts))
+    assert_stalled(failure_of(site), "HostKeyMismatch", pinned, site.server.fingerprint, str(site.known_hosts))
+
+
+def test_a_host_key_in_the_configuration_itself_is_enough(site):
+    commit = site.repository.commit(PLAN)
+    site.known_hosts.unlink()
+    config = site.config(source={"host_keys": [site.server.known_hosts_line.strip()]})
+
+    outcome, _ = site.poll(config)
+
+    assert (outcome.commit, outcome.failure) == (commit, None)
+
+
+def test_of_several_pinned_keys_any_one_is_accepted_so_that_a_server_can_change_its_key(site):
+    commit = site.repository.commit(PLAN)
+    site.server.stop()
+    site.server.new_host_key("ecdsa")
+    site.server.start()
+    with site.known_hosts.open("a") as stream:
+        stream.write(site.server.known_hosts_line)
+
+    outcome, _ = site.poll()
+
+    assert (outcome.commit, outcome.failure) == (commit, None)
+
+
+def test_a_key_of_the_same_host_at_another_port_is_none_of_this_ones(site):
+    site.repository.commit(PLAN)
+    line = site.server.known_hosts_line
+    other = other_key(site.directory).with_suffix(".pub").read_text()
+    site.known_hosts.write_text(f"{line.split()[0]} {other}127.0.0.1 {line.split(maxsplit=1)[1]}")
+
+    assert_stalled(failure_of(site), "HostKeyMismatch", site.server.fingerprint)
+
+
+def test_a_certificate_authority_is_told_from_a_pinned_key(site):
+    site.repository.commit(PLAN)
+    site.known_hosts.write_text(f"@cert-authority {site.server.known_hosts_line}")
+
+    assert_stalled(failure_of(site), "HostKeyUnknown", "@cert-authority", site.server.fingerprint)
 
 
 def test_a_host_key_that_is_pinned_anew_is_accepted_at_the_next_poll(site):
@@ -263,7 +303,7 @@ def test_a_revoked_host_key_is_refused(site):
     with site.known_hosts.open("a") as stream:
         stream.write(f"@revoked {site.server.known_hosts_line}")
 
-    assert_stalled(failure_of(site), "HostKeyUnknown")
+    assert_stalled(failure_of(site), "HostKeyUnknown", "@revoked", site.server.fingerprint)
 
 
 def test_a_missing_repository_stalls(site):

@@ -54,6 +54,7 @@ def test_drop_ins_go_over_the_file_in_the_order_of_their_names(tmp_path):
         (MINIMAL + 'key = "key.enc"\n', ["source.key", "absolute"]),
         ('[source]\nurl = "https://mgmt/site.git"\n', ["source.url", "SSH"]),
         (MINIMAL + 'ref = "-x"\n', ["source.ref", "full commit id"]),
+        (MINIMAL + 'host_keys = ["host"]\n', ["source.host_keys", "line of known_hosts"]),
         ("source = 3\n", ["source"]),
         ("interval = \n", ["not TOML"]),
         ("\xff", ["cannot be read"]),

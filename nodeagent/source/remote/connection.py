@@ -5,21 +5,11 @@ What libgit2's errors mean stands in :mod:`~nodeagent.source.remote.translate`.
 
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
-from typing import NoReturn
 
-import pygit2  # noqa: TID251 - the door
-from pygit2 import enums  # noqa: TID251 - the door
-
-from nodeagent.errors import (
-    AuthenticationFailed,
-    HostKeyMismatch,
-    HostKeyUnknown,
-    ReferenceNotFound,
-    RemoteUnreachable,
-)
+from nodeagent.errors import AuthenticationFailed, ReferenceNotFound, RemoteUnreachable
 from nodeagent.source.foreign import one_line
-from nodeagent.source.remote import address, known_hosts, translate
+from nodeagent.source.libgit2 import pygit2
+from nodeagent.source.remote import address, ssh, translate
 from nodeagent.source.remote.refs import Target, find
 
 FETCHED = "refs/nodeagent/fetched"
@@ -29,10 +19,10 @@ _ASIDE = "refs/nodeagent/aside"  # what was fetched to be looked at only
 class Remote:
     """The repository on the server, as one connection sees it."""
 
-    def __init__(self, repository: pygit2.Repository, url: str, key: bytes, pinned_in: Path) -> None:
+    def __init__(self, repository: pygit2.Repository, url: str, key: bytes, pinned_in: str) -> None:
         self._repository = repository
         self._url = url
-        self._callbacks = _Callbacks(address.parse(url), key, pinned_in)
+        self._callbacks = ssh.Callbacks(address.parse(url), key, pinned_in)
         self._remote = repository.remotes.create_anonymous(url)
 
     def find(self, ref: str) -> Target:
@@ -81,86 +71,6 @@ class Remote:
             found = translate.failure(error, storing=storing)
             if found.error is AuthenticationFailed:
                 self._callbacks.refused()
-            if found.no_common_key and self._has_other_host_key():
-                self._callbacks.untrusted()
+            if found.no_common_key:
+                self._callbacks.no_common_key(self._repository, self._url)
             raise found.error(f"{self._url}: {found.text}") from error
-
-    def _has_other_host_key(self) -> bool:
-        """Ask once more, without the pinned keys, whether the server has a host key, only none of a pinned type.
-
-        libssh2 asks for the pinned types only, and a server that has none of them ends the key exchange with an error
-        that says nothing more. The deploy key is not offered in this connection.
-        """
-        home = pygit2.settings.homedir
-        probe = _Probe()
-        pygit2.settings.homedir = "/nonexistent"
-        try:
-            self._repository.remotes.create_anonymous(self._url).connect(callbacks=probe)
-        except pygit2.GitError:
-            return probe.shown
-        finally:
-            pygit2.settings.homedir = home or ""
-        return False
-
-
-class _Callbacks(pygit2.RemoteCallbacks):
-    """What libgit2 asks while it connects."""
-
-    # Nobody looks at a fetch's progress, and pygit2 fails on a server whose messages are no UTF-8.
-    sideband_progress = transfer_progress = update_tips = None  # type: ignore[assignment]
-
-    def __init__(self, server: address.Address, key: bytes, pinned_in: Path) -> None:
-        super().__init__()
-        self.server = server
-        self._key = key
-        self._pinned_in = pinned_in
-        self._offered = False
-
-    def credentials(
-        self, url: str, username_from_url: str | None, allowed_types: enums.CredentialType
-    ) -> pygit2.Username | pygit2.Keypair:
-        if allowed_types & enums.CredentialType.USERNAME:
-            return pygit2.Username(self.server.user)
-        if self._offered or not allowed_types & enums.CredentialType.SSH_MEMORY:
-            self.refused()
-        self._offered = True
-        # The public half is computed from the private one.
-        return pygit2.KeypairFromMemory(username_from_url or self.server.user, None, self._key.decode(), "")
-
-    def certificate_check(self, certificate: None, valid: bool, host: bytes) -> bool:
-        # For SSH, "valid" is libgit2's answer from the pinned keys; the certificate itself does not come through.
-        if not valid:
-            self.untrusted()
-        return True
-
-    def refused(self) -> NoReturn:
-        raise AuthenticationFailed(
-            f"{self.server}: refused the deploy key for user {self.server.user}: add the public half (key.pub) to the "
-            "repository's deploy keys (or authorized_keys), or correct the user in source.url"
-        )
-
-    def untrusted(self) -> NoReturn:
-        """Say why the server's host key is not accepted."""
-        keys = known_hosts.narrowed(Path(pygit2.settings.homedir or ""))
-        scan = f"ssh-keyscan -p {self.server.port} {self.server.host}"
-        if not keys:
-            raise HostKeyUnknown(
-                f"{self.server}: no host key is pinned in {self._pinned_in}: run `{scan}` on a network that you trust, "
-                "compare the fingerprint with the server's own (ssh-keygen -lf), and add the line"
-            )
-        pinned = ", ".join(f"{key.kind} {key.fingerprint}" for key in keys)
-        raise HostKeyMismatch(
-            f"{self.server}: shows another host key than the one pinned in {self._pinned_in} ({pinned}): somebody may "
-            f"be listening in; if the server has a new key, compare `{scan}` with the server's own (ssh-keygen -lf), "
-            "and replace the line"
-        )
-
-
-class _Probe(pygit2.RemoteCallbacks):
-    """Looks whether the server shows a host key, and leaves."""
-
-    shown = False
-
-    def certificate_check(self, certificate: None, valid: bool, host: bytes) -> bool:
-        self.shown = True
-        return False

@@ -19,6 +19,8 @@ from nodeagent.errors import InvalidConfiguration
 from nodeagent.source import storage
 from nodeagent.source.remote.address import DEFAULT_PORT, Address
 
+_REVOKED, _AUTHORITY = "@revoked", "@cert-authority"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pin:
@@ -26,6 +28,15 @@ class Pin:
 
     kind: str
     key: str
+
+    @classmethod
+    def from_blob(cls, blob: bytes) -> "Pin":
+        """A public key as a server shows it (RFC 4253, section 6.6): its type comes first, as a string."""
+        length = int.from_bytes(blob[:4], "big")
+        return cls(kind=blob[4 : 4 + length].decode("ascii", "replace"), key=base64.b64encode(blob).decode())
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.fingerprint}"
 
     @property
     def fingerprint(self) -> str:
@@ -41,39 +52,49 @@ class _Line:
     pin: Pin
 
 
-def pins(text: str, address: Address) -> Sequence[Pin]:
-    """The keys that are pinned for the address; ``[HOST]:PORT`` lines go before plain ``HOST`` lines, as in OpenSSH.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pinned:
+    """What is pinned for one address. ``keys`` are those that it may show, without the revoked ones."""
 
-    Certificate authorities are left out: host certificates are not supported.
-    """
+    keys: Sequence[Pin] = ()
+    revoked: Sequence[Pin] = ()  # whatever host they are revoked for
+    authorities: Sequence[Pin] = ()  # that sign host certificates, which are not understood
+
+
+def pinned(text: str, address: Address) -> Pinned:
+    """Look an address up in ``known_hosts`` lines; ``[HOST]:PORT`` goes before plain ``HOST``, as in OpenSSH."""
     lines = list(_lines(text))
-    revoked = {line.pin for line in lines if line.marker == "@revoked"}
+    revoked = list(dict.fromkeys(line.pin for line in lines if line.marker == _REVOKED))
+    keys: list[Pin] = []
+    authorities: list[Pin] = []
     for name in _names(address):
-        found = [line.pin for line in lines if not line.marker and _matches(line.hosts, name)]
-        if found:
-            return [pin for pin in dict.fromkeys(found) if pin not in revoked]
-    return []
+        found = [line for line in lines if _matches(line.hosts, name)]
+        authorities += [line.pin for line in found if line.marker == _AUTHORITY]
+        keys = keys or [line.pin for line in found if not line.marker]
+    return Pinned(
+        keys=[pin for pin in dict.fromkeys(keys) if pin not in revoked], revoked=revoked, authorities=authorities
+    )
 
 
-def narrow(source: Path, home: Path, address: Address) -> None:
-    """Write ``HOME/.ssh/known_hosts`` for the address, unless it is there and the source has not changed since.
+def narrow(source: Path, lines: Sequence[str], home: Path, addresses: Sequence[Address]) -> None:
+    """Write ``HOME/.ssh/known_hosts`` for the addresses, unless it is there and nothing has changed since.
 
-    A source that is missing is an empty one: then nothing is pinned, and no server is trusted. The result is readable
-    for the fetch user, and only its owner can write it.
+    A source that is missing is an empty one; ``lines`` count as if they stood in it. What is pinned nowhere is not
+    trusted. The result is readable for the fetch user, and only its owner can write it.
 
     Raises:
         InvalidConfiguration: the source is there and cannot be read.
     """
     target = home / ".ssh" / "known_hosts"
-    stamp = f"# {address} {_identity(source)}\n"
+    given = hashlib.sha256("\n".join(lines).encode()).hexdigest() if lines else ""
+    stamp = f"# {' '.join(map(str, addresses))} {_identity(source)} {given}\n"
     try:
         if target.read_bytes().startswith(stamp.encode()):
             return
     except FileNotFoundError:
         storage.make_passable(target.parent)
-    text = _read(source)
-    name = address.host if address.port == DEFAULT_PORT else f"[{address.host}]:{address.port}"
-    content = stamp + "".join(f"{name} {pin.kind} {pin.key}\n" for pin in pins(text, address))
+    text = "\n".join([_read(source), *lines])
+    content = stamp + "".join(_narrow_line(pinned(text, address), address) for address in addresses)
     temporary = target.with_name(f".known_hosts.{os.getpid()}")
     try:
         temporary.write_text(content)
@@ -84,12 +105,20 @@ def narrow(source: Path, home: Path, address: Address) -> None:
         raise
 
 
-def narrowed(home: Path) -> Sequence[Pin]:
+def narrowed(home: Path, address: Address) -> Pinned:
     """What :func:`narrow` wrote; nothing if this process cannot read it."""
     try:
-        return [line.pin for line in _lines((home / ".ssh" / "known_hosts").read_text())]
+        text = (home / ".ssh" / "known_hosts").read_text()
     except OSError:
-        return []
+        return Pinned()
+    return pinned(text.replace("#@", "@"), address)
+
+
+def _narrow_line(found: Pinned, address: Address) -> str:
+    """Lines that libssh2 understands; behind ``#``, what it would not."""
+    name = next(_names(address))
+    marked = (("", found.keys), (f"#{_REVOKED} ", found.revoked), (f"#{_AUTHORITY} ", found.authorities))
+    return "".join(f"{marker}{name} {pin.kind} {pin.key}\n" for marker, pins in marked for pin in pins)
 
 
 def _read(source: Path) -> str:

@@ -6,9 +6,6 @@ message, in which the server's own words may stand.
 
 from dataclasses import dataclass
 
-import pygit2  # noqa: TID251 - the door
-from pygit2.ffi import C as LIBGIT2  # noqa: TID251 - the door
-
 from nodeagent.errors import (
     AuthenticationFailed,
     KeyFileInvalid,
@@ -18,6 +15,7 @@ from nodeagent.errors import (
     StoreUnusable,
 )
 from nodeagent.source.foreign import one_line
+from nodeagent.source.libgit2 import LIBGIT2, pygit2
 
 # What servers answer after a successful login when the repository is not there, or not for this key.
 _NO_REPOSITORY = (

@@ -6,10 +6,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import pygit2  # noqa: TID251 - the door
-from pygit2 import enums  # noqa: TID251 - the door
-
 from nodeagent.errors import StoreUnusable
+from nodeagent.source.libgit2 import enums, pygit2
 from nodeagent.source.remote.connection import FETCHED, Remote
 from nodeagent.source.store import objects
 
@@ -185,11 +183,11 @@ class Store:
                 f"{self.path}: the store of fetched commits is damaged: {error}: it is made anew"
             ) from error
 
-    def remote(self, url: str, key: bytes, pinned_in: Path) -> Remote:
+    def remote(self, url: str, key: bytes, pinned_in: str) -> Remote:
         """The repository at the URL; nothing is contacted yet.
 
-        The key is a private key that needs no passphrase; ``pinned_in`` is the administrator's known_hosts, which
-        messages name.
+        The key is a private key that needs no passphrase; ``pinned_in`` says where the
+        administrator has pinned host keys.
         """
         return Remote(self._repository, url, key, pinned_in)
 

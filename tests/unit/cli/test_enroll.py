@@ -50,6 +50,15 @@ FILES = {
 
 
 class TestCloudInit:
+    def test_host_keys_of_the_configuration_need_no_known_hosts(self, enroll: Enroll, source: Path) -> None:
+        (source / "known_hosts").unlink()
+        (source / "nodeagent.toml.d/20.toml").write_text(
+            f'[source]\nhost_keys = ["[git.cluster.example]:2222 {PIN}"]\n'
+        )
+        text, _ = enroll("cloud-init", "--from", source)
+        paths = [entry["path"] for entry in yaml.safe_load(text)["write_files"]]
+        assert "/etc/nodeagent/known_hosts" not in paths
+
     def test_it_brings_every_file_and_waits_for_the_node(self, enroll: Enroll, source: Path) -> None:
         text, told = enroll("cloud-init", "--from", source, "--timeout", 60)
         assert text.startswith("#cloud-config\n")

@@ -1,3 +1,4 @@
+import base64
 import os
 import subprocess  # noqa: TID251 - tests drive the real programs
 
@@ -6,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodeagent.errors import InvalidConfiguration
-from nodeagent.source.remote.address import Address, parse
-from nodeagent.source.remote.known_hosts import Pin, narrow, narrowed, pins
+from nodeagent.source.remote.address import parse
+from nodeagent.source.remote.known_hosts import Pin, narrow, narrowed, pinned
 
 KEYS = {
     "a": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICWXkvqq8RpE4fgR2bscWMMhSsz8QUqvrBk7f4l63nEX",
@@ -23,7 +24,7 @@ def pin(name):
 
 
 def found(text, address=ADDRESS):
-    return list(pins(text.format(**KEYS), address))
+    return list(pinned(text.format(**KEYS), address).keys)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ def test_lines_that_ssh_keygen_hashed_are_found(tmp_path, address):
     subprocess.run(["ssh-keygen", "-q", "-H", "-f", file], check=True, capture_output=True)
     assert "|1|" in file.read_text()
 
-    assert list(pins(file.read_text(), address)) == [pin("a")]
+    assert list(pinned(file.read_text(), address).keys) == [pin("a")]
 
 
 def test_the_fingerprint_is_the_one_that_ssh_keygen_prints(tmp_path):
@@ -107,17 +108,17 @@ def test_the_fingerprint_is_the_one_that_ssh_keygen_prints(tmp_path):
 
 @given(st.text(max_size=200))
 def test_no_text_breaks_the_reader(text):
-    pins(text, ADDRESS)
-    pins(f"{text} {KEYS['a']}", ADDRESS)
+    pinned(text, ADDRESS)
+    pinned(f"{text} {KEYS['a']}", ADDRESS)
 
 
 def test_narrowing_writes_the_hosts_keys_readable_for_all(tmp_path):
     source, home = tmp_path / "known_hosts", tmp_path / "run/home"
     source.write_text("*.cluster.example {a}\nother {b}\n".format(**KEYS))
 
-    narrow(source, home, ELSEWHERE)
+    narrow(source, (), home, [ELSEWHERE])
 
-    assert list(narrowed(home)) == [pin("a")]
+    assert list(narrowed(home, ELSEWHERE).keys) == [pin("a")]
     assert f"[git.cluster.example]:2222 {KEYS['a']}\n" in (home / ".ssh/known_hosts").read_text()
     assert (home / ".ssh/known_hosts").stat().st_mode & 0o777 == 0o644
     assert os.listdir(home / ".ssh") == ["known_hosts"]
@@ -126,35 +127,79 @@ def test_narrowing_writes_the_hosts_keys_readable_for_all(tmp_path):
 def test_narrowing_again_writes_only_after_a_change(tmp_path):
     source, home = tmp_path / "known_hosts", tmp_path / "home"
     source.write_text("git.cluster.example {a}\n".format(**KEYS))
-    narrow(source, home, ADDRESS)
+    narrow(source, (), home, [ADDRESS])
     first = (home / ".ssh/known_hosts").stat()
 
-    narrow(source, home, ADDRESS)
+    narrow(source, (), home, [ADDRESS])
     assert (home / ".ssh/known_hosts").stat().st_ino == first.st_ino
 
     source.write_text("git.cluster.example {b}\n".format(**KEYS))
-    narrow(source, home, ADDRESS)
-    assert list(narrowed(home)) == [pin("b")]
+    narrow(source, (), home, [ADDRESS])
+    assert list(narrowed(home, ADDRESS).keys) == [pin("b")]
 
-    narrow(source, home, Address(user="git", host="elsewhere", port=22))
-    assert list(narrowed(home)) == []
+    elsewhere = parse("ssh://elsewhere/r")
+    narrow(source, (), home, [elsewhere])
+    assert list(narrowed(home, elsewhere).keys) == []
 
 
 def test_a_source_that_cannot_be_read_is_an_error_that_names_it(tmp_path):
     with pytest.raises(InvalidConfiguration, match=rf"source\.known_hosts: {tmp_path}"):
-        narrow(tmp_path, tmp_path / "home", ADDRESS)
+        narrow(tmp_path, (), tmp_path / "home", [ADDRESS])
 
 
 def test_a_home_that_cannot_be_read_pins_nothing(tmp_path):
-    assert list(narrowed(tmp_path)) == []
+    assert list(narrowed(tmp_path, ADDRESS).keys) == []
 
 
 def test_a_source_that_goes_away_unpins_all(tmp_path):
     source, home = tmp_path / "known_hosts", tmp_path / "home"
     source.write_text("git.cluster.example {a}\n".format(**KEYS))
-    narrow(source, home, ADDRESS)
+    narrow(source, (), home, [ADDRESS])
     source.unlink()
 
-    narrow(source, home, ADDRESS)
+    narrow(source, (), home, [ADDRESS])
 
-    assert list(narrowed(home)) == []
+    assert list(narrowed(home, ADDRESS).keys) == []
+
+
+def test_lines_of_the_configuration_count_like_those_of_the_file_and_a_change_of_them_is_seen(tmp_path):
+    source, home = tmp_path / "known_hosts", tmp_path / "home"
+    lines = ["git.cluster.example {a}".format(**KEYS)]
+    narrow(source, lines, home, [ADDRESS])
+    assert list(narrowed(home, ADDRESS).keys) == [pin("a")]
+
+    source.write_text("git.cluster.example {b}\n".format(**KEYS))
+    narrow(source, lines, home, [ADDRESS])
+    assert list(narrowed(home, ADDRESS).keys) == [pin("b"), pin("a")]
+
+    narrow(source, [f"@revoked * {KEYS['a']}"], home, [ADDRESS])
+    assert list(narrowed(home, ADDRESS).keys) == [pin("b")]
+
+
+def test_each_of_several_addresses_keeps_its_own_keys(tmp_path):
+    source, home = tmp_path / "known_hosts", tmp_path / "home"
+    source.write_text("git.cluster.example {a}\n[git.cluster.example]:2222 {b}\n".format(**KEYS))
+
+    narrow(source, (), home, [ADDRESS, ELSEWHERE])
+
+    assert list(narrowed(home, ADDRESS).keys) == [pin("a")]
+    assert list(narrowed(home, ELSEWHERE).keys) == [pin("b")]
+
+
+def test_what_libssh2_does_not_understand_is_narrowed_to_comments_and_read_back(tmp_path):
+    source, home = tmp_path / "known_hosts", tmp_path / "home"
+    source.write_text("@revoked * {a}\n@cert-authority *.cluster.example {b}\n".format(**KEYS))
+
+    narrow(source, (), home, [ADDRESS])
+
+    assert all(line.startswith("#") for line in (home / ".ssh/known_hosts").read_text().splitlines())
+    found = narrowed(home, ADDRESS)
+    assert (found.keys, found.revoked, found.authorities) == ([], [pin("a")], [pin("b")])
+
+
+def test_a_key_as_a_server_shows_it_is_the_pin_of_its_line():
+    kind, key = KEYS["a"].split()
+
+    assert Pin.from_blob(base64.b64decode(key)) == pin("a")
+    assert Pin.from_blob(b"").kind == ""
+    assert str(pin("a")) == f"{kind} {pin('a').fingerprint}"
