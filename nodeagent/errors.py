@@ -18,6 +18,7 @@
     │   ├── HostKeyUnknown             the server's host is not in known_hosts
     │   ├── HostKeyMismatch            the server shows another key than the pinned one
     │   ├── RepositoryNotFound         the server has no such repository (or hides it)
+    │   ├── RepositoryDamaged          the server sends what is no sound repository
     │   ├── ReferenceNotFound          the repository has no such branch
     │   ├── NonFastForward             the branch was rewritten or went back
     │   ├── RevisionTooOld             it is from before what source.not_before demands
@@ -106,6 +107,10 @@ class HostKeyMismatch(StalledError):
 
 class RepositoryNotFound(StalledError):
     code = "RepositoryNotFound"
+
+
+class RepositoryDamaged(StalledError):
+    code = "RepositoryDamaged"
 
 
 class ReferenceNotFound(StalledError):

@@ -158,6 +158,7 @@ def examine(config: Config, name: str, standing: Standing, credentials_directory
 def _become_fetcher(config: Config) -> None:
     confine(config.source.user)
     git.configure(home_path(config), config.source.connect_timeout, config.source.timeout)
+    git.begin_fetching(store_path(config))
 
 
 def _held(config: Config, current: str) -> str:

@@ -11,6 +11,7 @@ from nodeagent.source.foreign import one_line
 from nodeagent.source.libgit2 import pygit2
 from nodeagent.source.remote import address, ssh, translate
 from nodeagent.source.remote.refs import Target, find
+from nodeagent.source.remote.translate import Stage
 
 FETCHED = "refs/nodeagent/fetched"
 _ASIDE = "refs/nodeagent/aside"  # what was fetched to be looked at only
@@ -32,7 +33,7 @@ class Remote:
             RemoteUnreachable, AuthenticationFailed, HostKeyUnknown, HostKeyMismatch, RepositoryNotFound,
             ReferenceNotFound, KeyFileInvalid
         """
-        with self._translated():
+        with self._translated(Stage.ASKING):
             listed = self._remote.list_heads(callbacks=self._callbacks)
             heads = {head.name: str(head.oid) for head in listed if head.name is not None}
         return find(self._url, heads, ref)
@@ -52,7 +53,8 @@ class Remote:
         names = [target.name] if target.name else ["refs/heads/*", "refs/tags/*"]
         aside = aside or not target.name
         specifications = [f"+{n}:{_ASIDE}/{n.removeprefix('refs/')}" if aside else f"+{n}:{FETCHED}" for n in names]
-        with self._translated(storing=True):
+        empty = not any(True for _ in self._repository.references)
+        with self._translated(Stage.FILLING if empty else Stage.ADDING):
             depth = 0 if whole or not target.name else 1
             self._remote.fetch(specifications, callbacks=self._callbacks, depth=depth)
             found = self._repository.get(target.commit)
@@ -63,12 +65,12 @@ class Remote:
             raise ReferenceNotFound(f"{self._url}: {one_line(target.shown)}: {reason}: push it, or correct the name")
 
     @contextlib.contextmanager
-    def _translated(self, *, storing: bool = False) -> Iterator[None]:
+    def _translated(self, stage: Stage) -> Iterator[None]:
         """Turn libgit2's errors into nodeagent's; what the callbacks raised passes as it is."""
         try:
             yield
         except pygit2.GitError as error:
-            found = translate.failure(error, storing=storing)
+            found = translate.failure(error, stage)
             if found.error is AuthenticationFailed:
                 self._callbacks.refused()
             if found.no_common_key:

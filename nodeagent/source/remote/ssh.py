@@ -1,5 +1,6 @@
 """What libgit2 asks on the way to an SSH server: is this its host key, and who comes?"""
 
+import contextlib
 from pathlib import Path
 from typing import NoReturn
 
@@ -49,19 +50,12 @@ class Callbacks(pygit2.RemoteCallbacks):
         """Ask once more, without the pinned keys, which host key the server has; refuse it if it has one.
 
         libssh2 asks for the pinned types only, and a server that has none of them ends the key exchange with an error
-        that says nothing more. The deploy key is not offered in this connection.
+        that says nothing more. A connection that merely breaks off there ends with the same one: so the pinned types
+        are asked for again, too. The deploy key is not offered in these connections.
         """
-        home = pygit2.settings.homedir
-        probe = _Probe()
-        pygit2.settings.homedir = "/nonexistent"
-        try:
-            repository.remotes.create_anonymous(url).connect(callbacks=probe)
-        except pygit2.GitError:
-            pass
-        finally:
-            pygit2.settings.homedir = home or ""
-        if probe.shown is not None:
-            self.untrusted(probe.shown)
+        shown = _shown(repository, url, home="/nonexistent")
+        if shown is not None and _shown(repository, url, home=pygit2.settings.homedir or "") is None:
+            self.untrusted(shown)
 
     def untrusted(self, shown: Pin) -> NoReturn:
         """Say why the server's host key is not accepted.
@@ -104,3 +98,14 @@ class _Probe(pygit2.RemoteCallbacks):
     def certificate_check(self, certificate: bytes, valid: bool, host: bytes) -> bool:  # type: ignore[override] # see libgit2.py
         self.shown = Pin.from_blob(certificate)
         return False
+
+
+def _shown(repository: pygit2.Repository, url: str, home: str) -> Pin | None:
+    """The host key that the server shows to who knows the ones that are pinned in that home directory."""
+    before = pygit2.settings.homedir or ""
+    probe = _Probe()
+    pygit2.settings.homedir = home
+    with contextlib.suppress(pygit2.GitError):
+        repository.remotes.create_anonymous(url).connect(callbacks=probe)
+    pygit2.settings.homedir = before
+    return probe.shown

@@ -9,7 +9,7 @@ from pathlib import Path
 from nodeagent.errors import StoreUnusable
 from nodeagent.source.libgit2 import enums, pygit2
 from nodeagent.source.remote.connection import FETCHED, Remote
-from nodeagent.source.store import objects
+from nodeagent.source.store import leftovers, objects
 
 _KINDS = {
     enums.ObjectType.COMMIT: objects.Kind.COMMIT,
@@ -19,7 +19,6 @@ _KINDS = {
 
 _GROWTH = 2  # times the room of a fresh shallow clone
 _FRESH = "nodeagent-fresh"  # in the store: bytes that its packs took when it was fresh
-_BESIDE = (".new", ".old")  # what is about to be, and what was, the store
 
 _configured: list[tuple[Path, float, float]] = []  # what libgit2, which has one set of settings a process, was told
 
@@ -51,6 +50,18 @@ def configure(home: Path, connect_timeout: float, timeout: float) -> None:
     settings.server_timeout = int(timeout * 1000)
     settings.enable_strict_object_creation(True)
     settings.enable_strict_hash_verification(False)  # it takes longer than to read; Store.read does it by OpenSSL
+
+
+def begin_fetching(path: Path) -> None:
+    """Do this once in a process that is about to fetch into the store at the path, and does nothing else.
+
+    Raises:
+        StoreUnusable: what a killed fetch left there cannot be removed.
+    """
+    try:
+        leftovers.begin_fetching(path)
+    except OSError as error:
+        raise _unusable(path, error) from error
 
 
 class Store:
@@ -141,7 +152,7 @@ class Store:
             bound = 0
         if packed <= bound:
             return self
-        beside, aside = (self.path.with_name(self.path.name + end) for end in _BESIDE)
+        beside, aside = (self.path.with_name(self.path.name + end) for end in leftovers.BESIDE)
         try:
             for left in (beside, aside):
                 shutil.rmtree(left, ignore_errors=True)
