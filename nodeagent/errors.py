@@ -17,6 +17,7 @@
     │   ├── AuthenticationFailed       the server refused the deploy key
     │   ├── HostKeyUnknown             the server's host is not in known_hosts
     │   ├── HostKeyMismatch            the server shows another key than the pinned one
+    │   ├── CertificateInvalid         the HTTPS server's certificate is not trusted, or not its own
     │   ├── RepositoryNotFound         the server has no such repository (or hides it)
     │   ├── RepositoryDamaged          the server sends what is no sound repository
     │   ├── ReferenceNotFound          the repository has no such branch
@@ -103,6 +104,10 @@ class HostKeyUnknown(StalledError):
 
 class HostKeyMismatch(StalledError):
     code = "HostKeyMismatch"
+
+
+class CertificateInvalid(StalledError):
+    code = "CertificateInvalid"
 
 
 class RepositoryNotFound(StalledError):

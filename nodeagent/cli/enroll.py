@@ -13,7 +13,8 @@ from nodeagent.enroll import cloud_init, credential, node_files
 from nodeagent.enroll.credential import SealedBy
 from nodeagent.enroll.placing import File, place
 from nodeagent.errors import HostKeyUnknown, InvalidConfiguration, PasswordUnavailable
-from nodeagent.source.remote import address, known_hosts
+from nodeagent.model import address
+from nodeagent.source.remote import known_hosts
 from nodeagent.source.secrets import deploy_key
 
 _CREDS_LIMIT = 60.0  # seconds; a TPM takes its time
@@ -144,14 +145,15 @@ def _node_files(directory: Path) -> node_files.NodeFiles:
         HostKeyUnknown: the server's host key is not among the pinned ones.
     """
     found = node_files.read(directory)
-    server = address.parse(found.config.source.url)
     file = directory / node_files.KNOWN_HOSTS
     text = file.read_text(errors="replace") if file.exists() else ""
-    if not known_hosts.pinned("\n".join([text, *found.config.source.host_keys]), server).keys:
-        raise HostKeyUnknown(
-            f"{file}: has no host key of {server}: run `ssh-keyscan -p {server.port} {server.host}` on a network "
-            "that you trust, compare the fingerprint with the server's own (ssh-keygen -lf), and add the line"
-        )
+    lines = "\n".join([text, *found.config.source.host_keys])
+    for server in map(address.parse, found.config.source.urls):
+        if isinstance(server, address.Ssh) and not known_hosts.pinned(lines, server).keys:
+            raise HostKeyUnknown(
+                f"{file}: has no host key of {server}: run `ssh-keyscan -p {server.port} {server.host}` on a network "
+                "that you trust, compare the fingerprint with the server's own (ssh-keygen -lf), and add the line"
+            )
     return found
 
 

@@ -8,16 +8,22 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from nodeagent.config.table import AbsolutePath, Table, said
+from nodeagent.model import address
 
 MOST_ITERATIONS = 10_000_000  # of PBKDF2: seconds
 _HOST_KEY = re.compile(r"(?:@[a-z-]+\s+)?\S+\s+[a-z][\w@.-]+\s+AAAA[A-Za-z0-9+/]+={0,2}(?:\s[^\n\r]*)?")
+_PROXY = re.compile(r"http://[^\s@/?#]+/?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class Source(Table):
     """Where the wanted state comes from."""
 
-    url: str = Field(min_length=1, description="The repository: ssh://USER@HOST[:PORT]/PATH or USER@HOST:PATH.")
+    url: str = Field(
+        min_length=1,
+        description="The repository: ssh://USER@HOST[:PORT]/PATH, USER@HOST:PATH, https://HOST[:PORT]/PATH, "
+        "file:///PATH or /PATH, without a password.",
+    )
     ref: str = Field(
         default="main", min_length=1, description="The branch, tag or full commit id that this node follows."
     )
@@ -40,6 +46,11 @@ class Source(Table):
         strict=False,
         description='More of them, as lines of known_hosts: ["HOST ssh-ed25519 AAAA..."].',
     )
+    ca_file: AbsolutePath | None = said(
+        None,
+        "PEM file of the authorities that may vouch for HTTPS servers, no others; default: the distribution's.",
+    )
+    proxy: str = said("", "http://HOST:PORT of a proxy for HTTPS; SSH goes past it.")
     checkout: AbsolutePath = said(Path("/configs"), "Where post.sh finds the repository's files.")
     user: str = said("nodeagent", "The fetch worker runs as this user.")
     connect_timeout: float = Field(default=10, gt=0, le=600, description="Seconds until the server must have answered.")
@@ -48,10 +59,15 @@ class Source(Table):
 
     @field_validator("url")
     @classmethod
-    def _ssh(cls, value: str) -> str:
-        scp_like = "://" not in value and ":" in value.split("/", 1)[0]
-        if not (value.startswith("ssh://") or scp_like):
-            raise ValueError("an SSH address is needed: ssh://USER@HOST[:PORT]/PATH or USER@HOST:PATH")
+    def _address(cls, value: str) -> str:
+        address.parse(value)
+        return value
+
+    @field_validator("proxy")
+    @classmethod
+    def _proxy(cls, value: str) -> str:
+        if value and not _PROXY.fullmatch(value):
+            raise ValueError("http://HOST:PORT is needed, without a user and a password")
         return value
 
     @field_validator("host_keys")
@@ -72,6 +88,11 @@ class Source(Table):
             except ValueError as error:
                 raise ValueError("a date such as 2026-01-31 or a full commit id is needed") from error
         return text
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """All servers."""
+        return (self.url,)
 
     @property
     def pinned_in(self) -> str:

@@ -27,7 +27,7 @@ from nodeagent.source.checkout import tree
 from nodeagent.source.checkout.checkout import Checkout
 from nodeagent.source.checkout.handover import export, receive
 from nodeagent.source.confine import account, confine
-from nodeagent.source.remote import address, known_hosts
+from nodeagent.source.remote import access
 from nodeagent.source.secrets import deploy_key
 from nodeagent.source.store import git
 from nodeagent.workers.stream import stream
@@ -69,11 +69,11 @@ def prepare(config: Config, home: Path, *, confined: bool) -> None:
     """Fill a home directory that the fetch user may enter with the pinned keys, and with room for what it fetches.
 
     Raises:
-        InvalidConfiguration: ``source.url`` is no SSH address.
+        InvalidConfiguration: the known_hosts cannot be read.
         FetchUserMissing: ``confined``, and there is no such user.
     """
     home.chmod(0o755)
-    known_hosts.narrow(config.source.known_hosts, config.source.host_keys, home, [address.parse(config.source.url)])
+    access.prepare(config, home)
     _store(home).parent.mkdir(mode=0o700)
     if confined:
         user = account(config.source.user)
@@ -88,10 +88,11 @@ def fetch(config: Config, key: bytes, home: Path, *, confined: bool) -> str:
     Raises:
         NodeagentError: what is wrong.
     """
+    way = access.with_key(config, key)
     if confined:
         confine(config.source.user)
     git.configure(home, config.source.connect_timeout, config.source.timeout)
-    remote = git.Store.open(_store(home)).remote(config.source.url, key, config.source.pinned_in)
+    remote = git.Store.open(_store(home)).remote(config.source.url, way)
     target = remote.find(config.source.ref)
     remote.fetch(target, whole=False)
     return target.commit

@@ -14,8 +14,8 @@ from nodeagent.model.events import Notice, Reporter
 from nodeagent.model.outcomes import AcceptOutcome, Failure, PollOutcome
 from nodeagent.source import storage
 from nodeagent.source.confine import account, confine
-from nodeagent.source.remote import address, known_hosts, refs, retry
-from nodeagent.source.secrets.unlock import unlock
+from nodeagent.source.remote import access, refs, retry
+from nodeagent.source.remote.access import Access
 from nodeagent.source.store import git, objects
 from nodeagent.source.trust import history
 from nodeagent.source.trust.history import ANYTHING, Standing
@@ -38,12 +38,10 @@ def prepare(config: Config) -> None:
 
     Raises:
         FetchUserMissing: the user that fetches does not exist.
-        InvalidConfiguration: ``source.url`` is no SSH address, or the known_hosts cannot be read.
+        InvalidConfiguration: the known_hosts cannot be read.
     """
     user = account(config.source.user)
-    known_hosts.narrow(
-        config.source.known_hosts, config.source.host_keys, home_path(config), [address.parse(config.source.url)]
-    )
+    access.prepare(config, home_path(config))
     directory = store_path(config).parent
     try:
         found = os.lstat(directory)
@@ -89,9 +87,9 @@ def poll(
     """
     try:
         prepare(config)
-        key = unlock(config, credentials_directory)
+        way = access.gain(config, credentials_directory)
         _become_fetcher(config)
-        job = functools.partial(_look, config, standing, key)
+        job = functools.partial(_look, config, standing, way)
         commit = retry.attempts(stop, config.retry_delay, _patience(config), functools.partial(_tell, reporter), job)
     except NodeagentError as error:
         failure = Failure(code=error.code, message=str(error), transient=isinstance(error, TransientError))
@@ -112,10 +110,10 @@ def fetch_named(config: Config, name: str, credentials_directory: Path | None) -
         NodeagentError: as :func:`poll`, which returns it.
     """
     prepare(config)
-    key = unlock(config, credentials_directory)
+    way = access.gain(config, credentials_directory)
     _become_fetcher(config)
     store = git.Store.open(store_path(config))
-    _, target = _bring(config, store, name, key, whole=not store.is_empty, aside=True)
+    _, target = _bring(config, store, name, way, whole=not store.is_empty, aside=True)
     return target.commit
 
 
@@ -129,18 +127,18 @@ def examine(config: Config, name: str, standing: Standing, credentials_directory
         NodeagentError: as :func:`poll`, which returns it.
     """
     prepare(config)
-    key = unlock(config, credentials_directory)
+    way = access.gain(config, credentials_directory)
     _become_fetcher(config)
     store = git.Store.open(store_path(config))
     if not store.is_whole and not all(store.has(old) for old in standing.commits):
         store = git.Store.anew(store.path)
-    store, head = _bring(config, store, config.source.ref, key, whole=True, aside=True)
+    store, head = _bring(config, store, config.source.ref, way, whole=True, aside=True)
     commit = name
     if not refs.is_commit(name):
-        store, target = _bring(config, store, name, key, whole=True, aside=True)
+        store, target = _bring(config, store, name, way, whole=True, aside=True)
         commit = target.commit
     elif not store.is_ancestor(name, head.commit) and not store.is_whole:  # it may lie behind the border
-        store, head = _bring(config, git.Store.anew(store.path), config.source.ref, key, whole=True, aside=True)
+        store, head = _bring(config, git.Store.anew(store.path), config.source.ref, way, whole=True, aside=True)
     if not store.is_ancestor(commit, head.commit):
         raise ReferenceNotFound(
             f"{config.source.url}: {head.shown} is at {head.commit}, and {commit} is not in its history: push it "
@@ -172,25 +170,25 @@ def _held(config: Config, current: str) -> str:
         return ""
 
 
-def _look(config: Config, standing: Standing, key: bytes) -> str:
+def _look(config: Config, standing: Standing, way: Access) -> str:
     """One attempt: the branch's commit, which the store then holds."""
     path = store_path(config)
     store = git.Store.open(path)
     try:
-        return _follow(config, store, standing, key)
+        return _follow(config, store, standing, way)
     except StoreUnusable:
         git.Store.anew(path)  # the next attempt fetches all of it again
         raise
 
 
-def _follow(config: Config, store: git.Store, standing: Standing, key: bytes) -> str:
+def _follow(config: Config, store: git.Store, standing: Standing, way: Access) -> str:
     olds = standing.commits
     if olds and not store.has(olds[0]) and not store.is_whole:
         store = git.Store.anew(store.path)  # only a whole history can tell whether the branch moved on from there
     ref = config.source.ref
     if refs.is_commit(ref) and store.has(ref):
         return ref  # there is nothing to ask
-    store, target = _bring(config, store, ref, key, whole=bool(olds) or not store.is_empty)
+    store, target = _bring(config, store, ref, way, whole=bool(olds) or not store.is_empty)
     if target.commit in olds[:1]:  # the node stands there: nobody needs what was before
         with contextlib.suppress(StoreUnusable):  # a disk without room for both: the large one serves as well
             store.keep_small(target.commit)
@@ -204,16 +202,16 @@ def _follow(config: Config, store: git.Store, standing: Standing, key: bytes) ->
 
 
 def _bring(
-    config: Config, store: git.Store, ref: str, key: bytes, *, whole: bool, aside: bool = False
+    config: Config, store: git.Store, ref: str, way: Access, *, whole: bool, aside: bool = False
 ) -> tuple[git.Store, refs.Target]:
     """Ask for a ref, and fetch it if the store lacks its commit; the store that has it then."""
-    remote = store.remote(config.source.url, key, config.source.pinned_in)
+    remote = store.remote(config.source.url, way)
     target = remote.find(ref)
     if store.has(target.commit):
         return store, target
     if not target.name and not store.is_whole:  # somewhere in the history, of which the server sends no second half
         store = git.Store.anew(store.path)
-        remote = store.remote(config.source.url, key, config.source.pinned_in)
+        remote = store.remote(config.source.url, way)
     remote.fetch(target, whole=whole, aside=aside)
     return store, target
 

@@ -187,7 +187,7 @@ def test_a_directory_can_be_tried_before_a_node_has_it(site, check, tmp_path, ca
 
 def test_a_configuration_that_is_wrong_is_an_error_of_its_own(check):
     with pytest.raises(InvalidConfiguration):
-        check(url="https://server/repository.git")
+        check(url="http://server/repository.git")
 
 
 def test_a_generated_key_is_one_for_ssh_keygen_openssl_and_the_server(site, check, tmp_path, capfd):

@@ -7,9 +7,11 @@ import contextlib
 from collections.abc import Iterator
 
 from nodeagent.errors import AuthenticationFailed, ReferenceNotFound, RemoteUnreachable
+from nodeagent.model.address import Address, Https, Local, Ssh, parse
 from nodeagent.source.foreign import one_line
 from nodeagent.source.libgit2 import pygit2
-from nodeagent.source.remote import address, ssh, translate
+from nodeagent.source.remote import https, local, ssh, translate
+from nodeagent.source.remote.access import Access
 from nodeagent.source.remote.refs import Target, find
 from nodeagent.source.remote.translate import Stage
 
@@ -20,11 +22,14 @@ _ASIDE = "refs/nodeagent/aside"  # what was fetched to be looked at only
 class Remote:
     """The repository on the server, as one connection sees it."""
 
-    def __init__(self, repository: pygit2.Repository, url: str, key: bytes, pinned_in: str) -> None:
+    def __init__(self, repository: pygit2.Repository, url: str, access: Access) -> None:
         self._repository = repository
         self._url = url
-        self._callbacks = ssh.Callbacks(address.parse(url), key, pinned_in)
-        self._remote = repository.remotes.create_anonymous(url)
+        server = parse(url)
+        self._sends_parts = not isinstance(server, Local)  # libgit2 does not leave out history of a local repository
+        self._proxy = access.proxy if isinstance(server, Https) else None
+        self._callbacks = _callbacks(server, access)
+        self._remote = repository.remotes.create_anonymous(str(server) if isinstance(server, Local) else url)
 
     def find(self, ref: str) -> Target:
         """Connect, and find a branch, a tag or a full commit id.
@@ -34,7 +39,8 @@ class Remote:
             ReferenceNotFound, KeyFileInvalid
         """
         with self._translated(Stage.ASKING):
-            listed = self._remote.list_heads(callbacks=self._callbacks)
+            self._callbacks.prepare(self._repository)
+            listed = self._remote.list_heads(callbacks=self._callbacks, proxy=self._proxy)
             heads = {head.name: str(head.oid) for head in listed if head.name is not None}
         return find(self._url, heads, ref)
 
@@ -55,8 +61,8 @@ class Remote:
         specifications = [f"+{n}:{_ASIDE}/{n.removeprefix('refs/')}" if aside else f"+{n}:{FETCHED}" for n in names]
         empty = not any(True for _ in self._repository.references)
         with self._translated(Stage.FILLING if empty else Stage.ADDING):
-            depth = 0 if whole or not target.name else 1
-            self._remote.fetch(specifications, callbacks=self._callbacks, depth=depth)
+            depth = 0 if whole or not target.name or not self._sends_parts else 1
+            self._remote.fetch(specifications, callbacks=self._callbacks, depth=depth, proxy=self._proxy)
             found = self._repository.get(target.commit)
         if found is None and target.name:
             raise RemoteUnreachable(f"{self._url}: {one_line(target.shown)} was moved while it was fetched: once more")
@@ -76,3 +82,13 @@ class Remote:
             if found.no_common_key:
                 self._callbacks.no_common_key(self._repository, self._url)
             raise found.error(f"{self._url}: {found.text}") from error
+
+
+def _callbacks(server: Address, access: Access) -> ssh.Callbacks | https.Callbacks | local.Callbacks:
+    match server:
+        case Ssh():
+            return ssh.Callbacks(server, access.key, access.pinned_in)
+        case Https():
+            return https.Callbacks(server, access.login, access.ca_file)
+        case Local():
+            return local.Callbacks(server)

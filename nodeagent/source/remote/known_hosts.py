@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nodeagent.errors import InvalidConfiguration
+from nodeagent.model.address import SSH_PORT, Ssh
 from nodeagent.source import storage
-from nodeagent.source.remote.address import DEFAULT_PORT, Address
 
 _REVOKED, _AUTHORITY = "@revoked", "@cert-authority"
 
@@ -61,7 +61,7 @@ class Pinned:
     authorities: Sequence[Pin] = ()  # that sign host certificates, which are not understood
 
 
-def pinned(text: str, address: Address) -> Pinned:
+def pinned(text: str, address: Ssh) -> Pinned:
     """Look an address up in ``known_hosts`` lines; ``[HOST]:PORT`` goes before plain ``HOST``, as in OpenSSH."""
     lines = list(_lines(text))
     revoked = list(dict.fromkeys(line.pin for line in lines if line.marker == _REVOKED))
@@ -76,7 +76,7 @@ def pinned(text: str, address: Address) -> Pinned:
     )
 
 
-def narrow(source: Path, lines: Sequence[str], home: Path, addresses: Sequence[Address]) -> None:
+def narrow(source: Path, lines: Sequence[str], home: Path, addresses: Sequence[Ssh]) -> None:
     """Write ``HOME/.ssh/known_hosts`` for the addresses, unless it is there and nothing has changed since.
 
     A source that is missing is an empty one; ``lines`` count as if they stood in it. What is pinned nowhere is not
@@ -105,7 +105,7 @@ def narrow(source: Path, lines: Sequence[str], home: Path, addresses: Sequence[A
         raise
 
 
-def narrowed(home: Path, address: Address) -> Pinned:
+def narrowed(home: Path, address: Ssh) -> Pinned:
     """What :func:`narrow` wrote; nothing if this process cannot read it."""
     try:
         text = (home / ".ssh" / "known_hosts").read_text()
@@ -114,7 +114,7 @@ def narrowed(home: Path, address: Address) -> Pinned:
     return pinned(text.replace("#@", "@"), address)
 
 
-def _narrow_line(found: Pinned, address: Address) -> str:
+def _narrow_line(found: Pinned, address: Ssh) -> str:
     """Lines that libssh2 understands; behind ``#``, what it would not."""
     name = next(_names(address))
     marked = (("", found.keys), (f"#{_REVOKED} ", found.revoked), (f"#{_AUTHORITY} ", found.authorities))
@@ -138,9 +138,9 @@ def _identity(path: Path) -> str:
     return f"{found.st_dev}-{found.st_ino}-{found.st_size}-{found.st_mtime_ns}-{found.st_ctime_ns}"
 
 
-def _names(address: Address) -> Iterator[str]:
+def _names(address: Ssh) -> Iterator[str]:
     host = address.host.lower()
-    if address.port != DEFAULT_PORT:
+    if address.port != SSH_PORT:
         yield f"[{host}]:{address.port}"
     yield host
 

@@ -5,17 +5,14 @@ from pathlib import Path
 from typing import NoReturn
 
 from nodeagent.errors import AuthenticationFailed, HostKeyMismatch, HostKeyUnknown
+from nodeagent.model.address import Ssh
 from nodeagent.source.libgit2 import enums, pygit2
-from nodeagent.source.remote import known_hosts
-from nodeagent.source.remote.address import Address
+from nodeagent.source.remote import asked, known_hosts
 from nodeagent.source.remote.known_hosts import Pin
 
 
-class Callbacks(pygit2.RemoteCallbacks):
-    # Nobody looks at a fetch's progress, and pygit2 fails on a server whose messages are no UTF-8.
-    sideband_progress = transfer_progress = update_tips = None  # type: ignore[assignment]
-
-    def __init__(self, server: Address, key: bytes, pinned_in: str) -> None:
+class Callbacks(asked.Callbacks):
+    def __init__(self, server: Ssh, key: bytes, pinned_in: str) -> None:
         super().__init__()
         self.server = server
         self._key = key

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nodeagent.errors import StoreUnusable
 from nodeagent.source.libgit2 import enums, pygit2
+from nodeagent.source.remote.access import Access
 from nodeagent.source.remote.connection import FETCHED, Remote
 from nodeagent.source.store import leftovers, objects
 
@@ -194,13 +195,9 @@ class Store:
                 f"{self.path}: the store of fetched commits is damaged: {error}: it is made anew"
             ) from error
 
-    def remote(self, url: str, key: bytes, pinned_in: str) -> Remote:
-        """The repository at the URL; nothing is contacted yet.
-
-        The key is a private key that needs no passphrase; ``pinned_in`` says where the
-        administrator has pinned host keys.
-        """
-        return Remote(self._repository, url, key, pinned_in)
+    def remote(self, url: str, access: Access) -> Remote:
+        """The repository at the URL; nothing is contacted yet."""
+        return Remote(self._repository, url, access)
 
 
 def _unusable(path: Path, error: Exception) -> StoreUnusable:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodeagent.errors import InvalidConfiguration
-from nodeagent.source.remote.address import parse
+from nodeagent.model.address import parse
 from nodeagent.source.remote.known_hosts import Pin, narrow, narrowed, pinned
 
 KEYS = {
