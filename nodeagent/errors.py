@@ -7,7 +7,8 @@
     │   ├── RemoteUnreachable          no connection, reset, time-out, refused
     │   ├── StoreUnusable              the fetch worker's store is damaged or its disk is full; it is made anew
     │   ├── WorkerFailed               a child crashed or was killed at its time limit
-    │   └── NodeUnusable               the node refuses what the agent itself needs: full, read-only, broken
+    │   ├── NodeUnusable               the node refuses what the agent itself needs: full, read-only, broken
+    │   └── ClockNotSynchronised       a signature is not valid at the node's time, which nothing has set yet
     ├── StalledError                   a person must act; trying again would not help
     │   ├── InvalidConfiguration       nodeagent.toml: unknown key, bad value, missing file
     │   ├── PasswordUnavailable        no source gave a password, or it is not private
@@ -24,6 +25,11 @@
     │   ├── NonFastForward             the branch was rewritten or went back
     │   ├── RevisionTooOld             it is from before what source.not_before demands
     │   ├── RevisionRejected           the tree breaks a limit or is hostile
+    │   ├── SignatureMissing           it is not signed, and [signatures] demands it
+    │   ├── SignatureInvalid           its signature is wrong, or of a kind that is not taken
+    │   ├── SignerUnknown              it is signed with a key that may not sign
+    │   ├── SignerExpired              it is signed with a key that is not valid at the time
+    │   ├── SignerRevoked              it is signed with a key that was revoked
     │   ├── PostScriptMissing          the tree has no post.sh
     │   ├── AnnotationInvalid          a comment "# nodeagent:" cannot be followed
     │   ├── FetchUserMissing           the user that fetches does not exist
@@ -66,6 +72,10 @@ class WorkerFailed(TransientError):
 
 class NodeUnusable(TransientError):
     code = "NodeUnusable"
+
+
+class ClockNotSynchronised(TransientError):
+    code = "ClockNotSynchronised"
 
 
 class StalledError(NodeagentError):
@@ -132,6 +142,26 @@ class RevisionTooOld(StalledError):
 
 class RevisionRejected(StalledError):
     code = "RevisionRejected"
+
+
+class SignatureMissing(StalledError):
+    code = "SignatureMissing"
+
+
+class SignatureInvalid(StalledError):
+    code = "SignatureInvalid"
+
+
+class SignerUnknown(StalledError):
+    code = "SignerUnknown"
+
+
+class SignerExpired(StalledError):
+    code = "SignerExpired"
+
+
+class SignerRevoked(StalledError):
+    code = "SignerRevoked"
 
 
 class PostScriptMissing(StalledError):

@@ -8,6 +8,7 @@ from nodeagent.config import Config
 from nodeagent.ledger import database, statements
 from nodeagent.ledger.sources import Source
 from nodeagent.model.evaluation import Revision
+from nodeagent.model.events import Notice, Reporter
 from nodeagent.source import poll
 from nodeagent.source.checkout import tree
 from nodeagent.source.checkout.checkout import Checkout
@@ -15,14 +16,18 @@ from nodeagent.source.checkout.handover import export, receive
 from nodeagent.source.confine import confine
 from nodeagent.source.remote import refs
 from nodeagent.source.trust.history import ANYTHING
+from nodeagent.source.trust.signature import Approval
 from nodeagent.workers.stream import stream
+
+_INFO = 6  # syslog severity
 
 
 class Installing:
     """The checkout of the configured source, and what the ledger knows of its commits."""
 
-    def __init__(self, config: Config, source: Source, connection: database.Connection) -> None:
+    def __init__(self, config: Config, source: Source, connection: database.Connection, reporter: Reporter) -> None:
         self._config = config
+        self._reporter = reporter
         self._source = source
         self._connection = connection
 
@@ -60,19 +65,35 @@ class Installing:
             if bound:
                 standing = ancestry.since(config, self._connection, self._source, known)
 
+            approve = self._approval(commit)
+            tagged = config.source.ref if approve else ""
+
             def send(out: BinaryIO) -> None:
                 confine(config.source.user)
-                export(poll.store_path(config), commit, have, out, standing=standing)
+                export(poll.store_path(config), commit, have, out, standing=standing, tagged=tagged)
 
             with checkout.staging() as staging:
                 with stream(send, time_limit=config.source.fetch_limit) as received:
-                    manifest = receive(received, commit, config.limits, staging, have, standing=standing)
+                    manifest = receive(
+                        received, commit, config.limits, staging, have, standing=standing, approve=approve
+                    )
                 tree.demand_contents(manifest, config.ignore)
                 check(functools.partial(checkout.read, manifest, staging), manifest.items)
                 checkout.install(manifest, staging)
         self._remember_origin(checkout)
         effective = tree.of_items(checkout.items, config.ignore)
         return Revision(ref=config.source.ref, commit=commit, tree=effective)
+
+    def _approval(self, commit: str) -> Approval | None:
+        """What demands a signature of a revision that is new; what the node has taken before is not judged again."""
+        if not self._config.signatures.required or commit == self.enforced().commit:
+            return None
+        from nodeagent.source.trust.signers import Signers  # noqa: PLC0415 - few demand signatures
+
+        def tell(text: str) -> None:
+            self._reporter.report(Notice(priority=_INFO, text=text))
+
+        return Signers.load(self._config).approval(self._config.source.ref, commit, tell)
 
     def is_fresh(self, commit: str) -> bool:
         """Whether the checkout holds the commit, as it was committed."""

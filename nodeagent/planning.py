@@ -113,6 +113,7 @@ def look_at_cycle(config: Config, commit: str, wishes: Wishes, reporter: Reporte
     needed = [config.source.checkout, config.paths.cache]
     if config.environment_file is not None:
         needed.append(config.environment_file)
+    needed += config.signatures.files.values()
     return _Sight(
         job,
         state=config.paths.state,

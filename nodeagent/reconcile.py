@@ -163,7 +163,7 @@ class _Cycle:
         self._reporter = reporter
         self._busy = busy
         self._drifts = Drifts(config, source, connection, reporter)
-        self._installing = Installing(config, source, connection)
+        self._installing = Installing(config, source, connection, reporter)
 
     def run(self, commit: str, wishes: Wishes) -> ApplyOutcome:
         config, state = self._config, self._source.state()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nodeagent.config import DEFAULT_FILE, Config, load
+from nodeagent.errors import InvalidConfiguration
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -53,10 +54,26 @@ def _problems(file: Path, config: Config) -> Iterator[str]:
     yield from _file(config.password.file, "password.file", needed=False, secret=True)  # else it is a credential
     if config.environment_file is not None:
         yield from _file(config.environment_file, "environment_file", needed=True)
+    yield from _signatures(config)
     try:
         pwd.getpwnam(config.source.user)
     except KeyError:
         yield f"source.user: there is no user {config.source.user}: create it with systemd-sysusers"
+
+
+def _signatures(config: Config) -> Iterator[str]:
+    if not config.signatures.required:
+        return
+    from nodeagent.source.trust.signers import Signers  # noqa: PLC0415 - few demand signatures
+
+    for name, path in config.signatures.files.items():
+        yield from _file(path, f"signatures.{name}", needed=True)
+    if not all(path.is_file() for path in config.signatures.files.values()):
+        return
+    try:
+        Signers.load(config)
+    except InvalidConfiguration as error:
+        yield str(error)
 
 
 def _file(path: Path, name: str, *, needed: bool, secret: bool = False) -> Iterator[str]:

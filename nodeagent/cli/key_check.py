@@ -34,9 +34,9 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "check",
         help="try password, host key, deploy key, branch and repository; changes nothing",
         description="Try what a node needs, one thing after the other: does the password open the key file, does the "
-        "server answer with a pinned host key, does it accept the deploy key, has it the repository and the branch, "
-        "is post.sh there, and what does lint say of it. It stops at the first thing that is wrong and says what to "
-        "do. Nothing is changed, here or on the server.",
+        "server answer with a pinned host key, does it accept the deploy key, has it the repository and the branch, is "
+        "the commit signed where that is demanded, is post.sh there, and what does lint say of it. It stops at the "
+        "first thing that is wrong and says what to do. Nothing is changed, here or on the server.",
         epilog="Exit code: 0 all is well, 1 something is not.",
     )
     where = parser.add_mutually_exclusive_group()
@@ -103,14 +103,20 @@ def _ask(config: Config, key: bytes, home: Path, *, confined: bool) -> Sequence[
         assert isinstance(outcome, Failure)
         return check.findings(config, outcome)
     found = check.findings(config, outcome.commit)
+    signed: list[Finding] = []
+
+    def tell(text: str) -> None:
+        signed.append(Finding(check="signature", code="", message=text))
+
     try:
-        directory = check.check_out(config, outcome.commit, home, confined=confined)
-        return [*found, *_read(directory)]
+        directory = check.check_out(config, outcome.commit, home, tell, confined=confined)
+        return [*found, *signed, *_read(directory)]
     except PostScriptMissing as error:
         message = f"{config.source.ref} has none at its top: push one; nodeagent init begins a repository"
-        return [*found, Finding(check=ENTRY, code=error.code, message=message)]
+        return [*found, *signed, Finding(check=ENTRY, code=error.code, message=message)]
     except NodeagentError as error:
-        return [*found, Finding(check=ENTRY, code=error.code, message=str(error))]
+        name = "signature" if error.code in check.OF_SIGNATURES else ENTRY
+        return [*found, *signed, Finding(check=name, code=error.code, message=str(error))]
 
 
 def _read(directory: Path) -> Sequence[Finding]:

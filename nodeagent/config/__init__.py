@@ -6,7 +6,7 @@ Every key but ``source.url`` has a default. An unknown key or a bad value raises
 
 from nodeagent.config.node import Jobs, Ledger, Limits, Paths, Ready
 from nodeagent.config.read import DEFAULT_FILE, load
-from nodeagent.config.source import Password, Source
+from nodeagent.config.source import Password, Signatures, Source
 from nodeagent.config.whole import Config, Drift, FirstStart, Prune
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Paths",
     "Prune",
     "Ready",
+    "Signatures",
     "Source",
     "load",
 ]

@@ -1,11 +1,11 @@
-"""``[source]`` and ``[password]``: where the wanted state comes from, and what opens the way there."""
+"""``[source]``, ``[signatures]``, ``[password]``: where the wanted state comes from, and how it is trusted."""
 
 import datetime
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from nodeagent.config.table import AbsolutePath, Table, said
 from nodeagent.model import address
@@ -118,6 +118,36 @@ class Source(Table):
         if value.startswith("-") or any(c in value for c in " ~^:?*[\\\x7f") or ".." in value:
             raise ValueError("a branch, a tag or a full commit id is needed, such as main")
         return value
+
+
+class Signatures(Table):
+    """Who may sign what the node takes. With a key named here, unsigned revisions are refused."""
+
+    allowed_signers: AbsolutePath | None = said(
+        None, "SSH keys, in the format of ssh-keygen(1), ALLOWED SIGNERS: a file as git verify-commit takes it."
+    )
+    revoked_signers: AbsolutePath | None = said(
+        None, "SSH public keys, one a line, that count no more, whatever allowed_signers says."
+    )
+    openpgp_keyring: AbsolutePath | None = said(
+        None, "OpenPGP keys, as gpg --export writes them; all of them may sign. Needs gpgv."
+    )
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """The files that are configured, by key."""
+        named = {name: getattr(self, name) for name in ("allowed_signers", "revoked_signers", "openpgp_keyring")}
+        return {name: path for name, path in named.items() if path is not None}
+
+    @property
+    def required(self) -> bool:
+        return self.allowed_signers is not None or self.openpgp_keyring is not None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.revoked_signers is not None and self.allowed_signers is None:
+            raise ValueError("revoked_signers goes with allowed_signers")
+        return self
 
 
 class Password(Table):

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from nodeagent.config.node import Jobs, Ledger, Limits, Paths, Ready
-from nodeagent.config.source import Password, Source
+from nodeagent.config.source import Password, Signatures, Source
 from nodeagent.config.table import AbsolutePath, Table, said
 
 FirstStart = Literal["auto", "apply", "observe"]
@@ -17,6 +17,7 @@ class Config(Table):
     """The whole configuration. Times in seconds."""
 
     source: Source
+    signatures: Signatures = Signatures()
     password: Password = Password()
     limits: Limits = Limits()
     jobs: Jobs = Jobs()

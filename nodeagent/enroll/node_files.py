@@ -22,8 +22,8 @@ class NodeFiles:
 def read(directory: Path) -> NodeFiles:
     """Read ``nodeagent.toml`` with its drop-ins, ``known_hosts`` and ``key.enc``.
 
-    The latter two go where the configuration looks for them. Where it holds host keys itself, there may be no
-    ``known_hosts``.
+    The latter two go where the configuration looks for them, and so do the files that ``[signatures]`` names. Where it
+    holds host keys itself, there may be no ``known_hosts``.
 
     Raises:
         InvalidConfiguration: a file is missing, or the configuration is none.
@@ -38,18 +38,21 @@ def read(directory: Path) -> NodeFiles:
     if b"PRIVATE KEY" in key:
         raise KeyFileInvalid(f"{directory / KEY}: the key is not encrypted: nodeagent key encrypt does that")
     files.append(_file(config.source.key, key, 0o600))
+    files += [_file(path, _read(directory / path.name), 0o644) for path in config.signatures.files.values()]
     return NodeFiles(config=config, files=files)
 
 
 def local(directory: Path) -> Config:
-    """The configuration of the directory, with key and host keys as they lie there: to try them before a node has them.
+    """The configuration of the directory, with the other files as they lie there: to try them before a node has them.
 
     Raises:
         InvalidConfiguration: the configuration is none.
     """
     config = load(directory / CONFIGURATION)
     here = {"key": directory.absolute() / KEY, "known_hosts": directory.absolute() / KNOWN_HOSTS}
-    return config.model_copy(update={"source": config.source.model_copy(update=here)})
+    source = config.source.model_copy(update=here)
+    signers = {name: directory.absolute() / path.name for name, path in config.signatures.files.items()}
+    return config.model_copy(update={"source": source, "signatures": config.signatures.model_copy(update=signers)})
 
 
 def _file(path: Path, content: bytes, mode: int) -> File:

@@ -5,7 +5,7 @@ the host key before.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -15,12 +15,19 @@ from pydantic import SecretBytes
 from nodeagent.config import Config
 from nodeagent.errors import (
     AuthenticationFailed,
+    ClockNotSynchronised,
     HostKeyMismatch,
     HostKeyUnknown,
+    InvalidConfiguration,
     KeyFileInvalid,
     NodeagentError,
     ReferenceNotFound,
     RepositoryNotFound,
+    SignatureInvalid,
+    SignatureMissing,
+    SignerExpired,
+    SignerRevoked,
+    SignerUnknown,
 )
 from nodeagent.model.outcomes import Failure
 from nodeagent.source.checkout import tree
@@ -53,6 +60,20 @@ _STEPS: Sequence[tuple[str, frozenset[str], str]] = (
     ("deploy key", frozenset({AuthenticationFailed.code, KeyFileInvalid.code}), "the server accepts it"),
     ("repository", frozenset({RepositoryNotFound.code}), "the server has it"),
     ("branch", frozenset({ReferenceNotFound.code}), "it is there"),
+)
+
+# What a node refuses a revision with that is not signed by who may, as far as it can tell.
+OF_SIGNATURES = frozenset(
+    error.code
+    for error in (
+        ClockNotSynchronised,
+        InvalidConfiguration,  # of who may
+        SignatureInvalid,
+        SignatureMissing,
+        SignerExpired,
+        SignerRevoked,
+        SignerUnknown,
+    )
 )
 
 
@@ -92,30 +113,41 @@ def fetch(config: Config, key: bytes, home: Path, *, confined: bool) -> str:
     if confined:
         confine(config.source.user)
     git.configure(home, config.source.connect_timeout, config.source.timeout)
-    remote = git.Store.open(_store(home)).remote(config.source.url, way)
+    store = git.Store.open(_store(home))
+    remote = store.remote(config.source.url, way)
     target = remote.find(config.source.ref)
     remote.fetch(target, whole=False)
+    if config.signatures.required:
+        store.remember_tag(config.source.ref, target.tag)
     return target.commit
 
 
-def check_out(config: Config, commit: str, home: Path, *, confined: bool) -> Path:
+def check_out(config: Config, commit: str, home: Path, tell: Callable[[str], None], *, confined: bool) -> Path:
     """Take over what :func:`fetch` fetched, as a node does; the directory that holds it then.
+
+    ``tell`` is told who signed it, where that is demanded.
 
     Raises:
         NodeagentError: a node would refuse it.
     """
+    approve = None
+    if config.signatures.required:
+        from nodeagent.source.trust.signers import Signers  # noqa: PLC0415 - few demand signatures
+
+        approve = Signers.load(config).approval(config.source.ref, commit, tell)
+    tagged = config.source.ref if approve else ""
 
     def send(out: BinaryIO) -> None:
         if confined:
             confine(config.source.user)
-        export(_store(home), commit, {}, out)
+        export(_store(home), commit, {}, out, tagged=tagged)
 
     checkout = Checkout(home / "checkout", home / "state")
     with (
         checkout.staging() as staging,
         stream(send, time_limit=config.source.fetch_limit) as received,
     ):
-        manifest = receive(received, commit, config.limits, staging, {})
+        manifest = receive(received, commit, config.limits, staging, {}, approve=approve)
         tree.demand_contents(manifest, config.ignore)
         checkout.install(manifest, staging)
     return checkout.path

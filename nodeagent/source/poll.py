@@ -207,12 +207,17 @@ def _bring(
     """Ask for a ref, and fetch it if the store lacks its commit; the store that has it then."""
     remote = store.remote(config.source.url, way)
     target = remote.find(ref)
-    if store.has(target.commit):
+    signed = target.tag if config.signatures.required else ""  # then the tag has to be handed over, too
+    if store.has(target.commit) and (not signed or store.has(signed)):
+        if config.signatures.required:
+            store.remember_tag(ref, signed)
         return store, target
     if not target.name and not store.is_whole:  # somewhere in the history, of which the server sends no second half
         store = git.Store.anew(store.path)
         remote = store.remote(config.source.url, way)
     remote.fetch(target, whole=whole, aside=aside)
+    if config.signatures.required:
+        store.remember_tag(ref, signed)
     return store, target
 
 

@@ -1,6 +1,7 @@
 """The hand-over of a revision: an unprivileged child sends git objects, root believes only what their hashes prove.
 
-The stream is a row of frames: one byte for the kind, the length in 8 bytes (big-endian), the content. First the commit;
+The stream is a row of frames: one byte for the kind, the length in 8 bytes (big-endian), the content. When signatures
+are asked for, first the annotated tag by which the ref stands for the commit (empty without one). Then the commit;
 when an ancestor is asked for, the commits that lead from it back to the ancestor; then trees and blobs in the order in
 which a depth-first walk of the tree meets them, each once, without the blobs that the receiver has; then an end frame.
 An error frame may come at any time.
@@ -25,11 +26,12 @@ from nodeagent.source.store import git, objects
 from nodeagent.source.store.objects import Kind, Mode, TreeEntry
 from nodeagent.source.trust.descent import descent
 from nodeagent.source.trust.history import ANYTHING, Standing, demand_young
+from nodeagent.source.trust.signature import Approval
 
 STAGING = ".nodeagent-staging"  # of the checkout: no path of a revision may begin with it
 
 _FRAME = struct.Struct(">cQ")
-_FRAMES = {Kind.COMMIT: b"c", Kind.TREE: b"t", Kind.BLOB: b"b"}
+_FRAMES = {Kind.COMMIT: b"c", Kind.TREE: b"t", Kind.BLOB: b"b", Kind.TAG: b"g"}
 _ERROR = b"e"
 _END = b"."
 _CHUNK = 1 << 16
@@ -43,19 +45,28 @@ _DEVIATES = "what was handed over is not what the commit names: is somebody at w
 
 
 def export(
-    store_path: Path, commit: str, have: Container[str], stream: BinaryIO, *, standing: Standing = ANYTHING
+    store_path: Path,
+    commit: str,
+    have: Container[str],
+    stream: BinaryIO,
+    *,
+    standing: Standing = ANYTHING,
+    tagged: str = "",
 ) -> None:
     """Send a revision; runs in an unprivileged child that owns the store and talks to no network.
 
     A failure is sent too, so that :func:`receive` raises it on the other side.
 
     ``have`` holds the ids of the blobs that the receiver has already. With a ``standing`` that
-    is not empty, the proof goes along that the commit descends from it.
+    is not empty, the proof goes along that the commit descends from it. ``tagged`` is the ref whose annotated tag is
+    asked for; empty if none is.
     """
     git.configure(Path("/nonexistent"), 1, 1)
     store = git.Store.open(store_path)
     with contextlib.suppress(BrokenPipeError):  # the receiver has seen enough
         try:
+            if tagged:
+                _send(stream, _FRAMES[Kind.TAG], store.tag_of(tagged, commit))
             _export(store, commit, have, stream, standing)
         except NodeagentError as error:
             if isinstance(error, StoreUnusable) and store.has(commit):
@@ -72,20 +83,22 @@ def receive(
     have: Mapping[str, int],
     *,
     standing: Standing = ANYTHING,
+    approve: Approval | None = None,
 ) -> Manifest:
     """Take a revision in; runs as root, and trusts nothing of the stream.
 
     New blobs become files of ``staging`` (empty, and only root can enter it), named by their id, mode 0600.
 
     ``have`` holds the ids of the blobs that need not be sent, the same ones that ``export`` was told, with their sizes.
-    The commit is accepted only if it descends from ``standing``.
+    The commit is accepted only if it descends from ``standing``, and ``approve``, which goes with a ``tagged`` of
+    :func:`export`, does not object.
 
     Raises:
         RevisionRejected: the revision breaks a limit or is hostile, or the sender is.
         WorkerFailed: the stream ended early: the sender crashed or was killed.
         NodeagentError: what the sender failed with.
     """
-    return _Receiver(stream, limits, staging, have).run(commit, standing)
+    return _Receiver(stream, limits, staging, have).run(commit, standing, approve)
 
 
 # --- sending ---------------------------------------------------------------------------------------------------
@@ -147,9 +160,12 @@ class _Receiver:
         self._items: dict[str, Item] = {}
         self._pointers: set[str] = set()  # blobs
 
-    def run(self, commit: str, standing: Standing) -> Manifest:
+    def run(self, commit: str, standing: Standing, approve: Approval | None) -> Manifest:
+        tag = self._read(self._frame(_FRAMES[Kind.TAG], f"the tag of {commit}", _LONGEST_COMMIT)) if approve else b""
         content = self._object(Kind.COMMIT, commit, _LONGEST_COMMIT, f"commit {commit}")
         try:
+            if approve:
+                approve(content, tag)
             tree = objects.commit_tree(content)
             if standing.earliest:
                 demand_young(commit, objects.commit_date(content), standing)

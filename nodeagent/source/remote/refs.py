@@ -17,13 +17,14 @@ _MOST_SHOWN = 5
 class Target:
     """What is to be fetched.
 
-    ``name`` is the ref's full name; empty for a commit that no ref points to: any history may hold it. ``shown`` is
-    what messages say.
+    ``name`` is the ref's full name; empty for a commit that no ref points to: any history may hold it. ``tag`` is the
+    id of the annotated tag that the ref is; empty where it is none. ``shown`` is what messages say.
     """
 
     shown: str
     name: str
     commit: str  # hex
+    tag: str = ""  # hex
 
 
 def is_commit(ref: str) -> bool:
@@ -42,7 +43,10 @@ def find(url: str, heads: Mapping[str, str], ref: str) -> Target:
         return Target(shown=f"commit {ref}", name=name.removesuffix(_PEELED), commit=ref)
     for full, kind in ((ref, "ref"), (_BRANCHES + ref, "branch"), (_TAGS + ref, "tag")):
         if full in heads and full.startswith("refs/") and not full.endswith(_PEELED):
-            return Target(shown=f"{kind} {ref}", name=full, commit=heads.get(full + _PEELED, heads[full]))
+            commit = heads.get(full + _PEELED, "")
+            return Target(
+                shown=f"{kind} {ref}", name=full, commit=commit or heads[full], tag=heads[full] if commit else ""
+            )
     if not heads:
         raise ReferenceNotFound(f"{url}: the repository is empty: push the branch {one_line(ref)}")
     there = f"branches: {_some(heads, _BRANCHES)}; tags: {_some(heads, _TAGS)}"

@@ -1,6 +1,7 @@
 """The store of what was fetched: a bare repository of the fetch user's own, that root never opens."""
 
 import contextlib
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -16,8 +17,10 @@ _KINDS = {
     enums.ObjectType.COMMIT: objects.Kind.COMMIT,
     enums.ObjectType.TREE: objects.Kind.TREE,
     enums.ObjectType.BLOB: objects.Kind.BLOB,
+    enums.ObjectType.TAG: objects.Kind.TAG,
 }
 
+_TAGS = "refs/nodeagent/tags/"  # by which annotated tag a ref that is followed stands for its commit
 _GROWTH = 2  # times the room of a fresh shallow clone
 _FRESH = "nodeagent-fresh"  # in the store: bytes that its packs took when it was fresh
 
@@ -135,6 +138,34 @@ class Store:
                 raise ValueError(f"the object {oid} is another one")
             return content
 
+    def remember_tag(self, ref: str, tag: str) -> None:
+        """Keep by which annotated tag (its id; empty: by none) a ref stands for its commit.
+
+        Raises:
+            StoreUnusable: there is no room.
+        """
+        name = _tag_name(ref)
+        try:
+            known = self._repository.references.get(name)
+            if tag and (known is None or str(known.target) != tag):
+                self._repository.references.create(name, pygit2.Oid(hex=tag), force=True)
+            elif known is not None and not tag:
+                known.delete()
+        except (pygit2.GitError, ValueError, OSError) as error:
+            raise _unusable(self.path, error) from error
+
+    def tag_of(self, ref: str, commit: str) -> bytes:
+        """The annotated tag by which a ref stands for a commit; empty where it stands for it by none.
+
+        Raises:
+            StoreUnusable: it cannot be read.
+        """
+        with self._reading():
+            found = self._repository.references.get(_tag_name(ref))
+            if found is None or str(found.peel(pygit2.Commit).id) != commit:
+                return b""
+            return self.read(str(found.target))
+
     def keep_small(self, commit: str) -> "Store":
         """Leave the past behind once it takes as much room as the present: the store that is there then.
 
@@ -176,10 +207,21 @@ class Store:
         builder.set_threads(1)
         builder.add(oid)
         builder.add_recur(pygit2.Oid(hex=objects.commit_tree(content)))
+        tags = self._tags_of(oid)
+        for tag in tags.values():
+            builder.add(tag)
         builder.write(f"{target.path}/objects/pack")
         if objects.commit_parents(content):
             Path(target.path, "shallow").write_text(f"{commit}\n")
         target.references.create(FETCHED, oid)
+        for name, tag in tags.items():
+            target.references.create(name, tag)
+
+    def _tags_of(self, commit: pygit2.Oid) -> dict[str, pygit2.Oid]:
+        """The annotated tags of a commit that were remembered, by the name that they are kept under."""
+        kept = [r for r in self._repository.references.iterator() if r.name.startswith(_TAGS)]
+        tags = {r.name: self._repository[r.target] for r in kept}
+        return {n: t.id for n, t in tags.items() if isinstance(t, pygit2.Tag) and t.target == commit}
 
     def _packed(self) -> int:
         """Bytes: a fetch writes packs, and nothing else."""
@@ -198,6 +240,11 @@ class Store:
     def remote(self, url: str, access: Access) -> Remote:
         """The repository at the URL; nothing is contacted yet."""
         return Remote(self._repository, url, access)
+
+
+def _tag_name(ref: str) -> str:
+    """Names of refs can stand in one another's way (v1, v1/x); their hashes cannot."""
+    return _TAGS + hashlib.sha1(ref.encode(), usedforsecurity=False).hexdigest()
 
 
 def _unusable(path: Path, error: Exception) -> StoreUnusable:

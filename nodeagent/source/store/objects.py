@@ -37,6 +37,7 @@ class Kind(enum.StrEnum):
     COMMIT = "commit"
     TREE = "tree"
     BLOB = "blob"
+    TAG = "tag"
 
 
 class Mode(enum.Enum):

@@ -113,3 +113,58 @@ def test_all_problems_are_named_at_once(node: Path, capsys: pytest.CaptureFixtur
     for name in ("key.enc", "known_hosts"):
         (node / name).unlink()
     assert len(check(node, capsys)[2].splitlines()) == 2
+
+
+# --- [signatures] ----------------------------------------------------------------------------------------------
+
+SIGNER = "alice ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIr6dnwB0HTCq3mzNMzYYvMVPlzBIPXQmUzN1gDcDpAL\n"
+
+
+def configure_signers(node: Path, text: str, mode: int = 0o644) -> None:
+    (node / "allowed").write_text(text)
+    (node / "allowed").chmod(mode)
+    configure(node, source=f'[signatures]\nallowed_signers = "{node}/allowed"')
+
+
+def test_a_sound_file_of_signers_is_ok(node: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_signers(node, SIGNER)
+
+    assert check(node, capsys)[0] == 0
+
+
+def test_a_file_of_signers_that_cannot_be_followed_is_told_by_its_line(
+    node: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_signers(node, f"{SIGNER}bob cert-authority {SIGNER[6:]}")
+
+    code, _, err = check(node, capsys)
+
+    assert code == 1
+    assert "signatures.allowed_signers: NODE/allowed: line 2: cert-authority: certificates are not taken" in err
+
+
+def test_a_file_of_signers_that_others_can_change_is_told(node: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_signers(node, SIGNER, 0o666)
+
+    code, _, err = check(node, capsys)
+
+    assert code == 1
+    assert "signatures.allowed_signers: NODE/allowed: others can change it" in err
+
+
+def test_a_file_of_signers_that_is_missing_is_told_once(node: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    configure(node, source=f'[signatures]\nopenpgp_keyring = "{node}/keyring"')
+
+    code, _, err = check(node, capsys)
+
+    assert code == 1
+    assert err == "nodeagent: signatures.openpgp_keyring: NODE/keyring: no such file\n"
+
+
+def test_revoked_signers_alone_demand_nothing_and_are_refused(node: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    configure(node, source=f'[signatures]\nrevoked_signers = "{node}/revoked"')
+
+    code, _, err = check(node, capsys)
+
+    assert code == 1
+    assert "revoked_signers goes with allowed_signers" in err

@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nodeagent.config import Limits
-from nodeagent.errors import NonFastForward, RevisionRejected, StoreUnusable, WorkerFailed
+from nodeagent.errors import NonFastForward, RevisionRejected, SignatureMissing, StoreUnusable, WorkerFailed
 from nodeagent.source.checkout import handover, tree
 from nodeagent.source.checkout.manifest import Entry
+from nodeagent.source.store import git
 from nodeagent.source.trust.history import Standing
 
 
@@ -509,3 +510,89 @@ def test_a_revision_with_a_pointer_is_refused_by_its_path_but_where_nothing_is_p
     with pytest.raises(RevisionRejected, match="key: is a Git LFS pointer"):
         tree.demand_contents(manifest)
     tree.demand_contents(manifest, ["key"])
+
+
+# --- approval --------------------------------------------------------------------------------------------------
+
+
+def asked(store, commit, staging, approve, tagged="main"):
+    stream = io.BytesIO()
+    handover.export(store.path, commit, (), stream, tagged=tagged)
+    return handover.receive(io.BytesIO(stream.getvalue()), commit, Limits(), staging, {}, approve=approve)
+
+
+def test_a_commit_is_shown_for_approval_with_the_tag_by_which_it_is_followed(store, staging):
+    commit = store.files(text=b"text")
+    content = store.git("cat-file", "commit", commit)
+    tag = f"object {commit}\ntype commit\ntag v1\ntagger a <b> 1 +0000\n\nRelease\n".encode()
+    oid = store.git("hash-object", "-w", "-t", "tag", "--stdin", data=tag)
+    git.Store.open(store.path).remember_tag("v1", oid)
+    seen = []
+
+    for ref in ("v1", "main"):
+        asked(store, commit, staging, lambda *shown: seen.append(shown), ref)
+        for file in staging.iterdir():
+            file.unlink()
+
+    assert [(shown.decode().strip(), by) for shown, by in seen] == [(content, tag), (content, b"")]
+
+
+def test_the_tag_of_another_commit_is_not_sent(store, staging):
+    commit, other = store.files(text=b"one"), store.files(text=b"two")
+    tag = f"object {other}\ntype commit\ntag v2\ntagger a <b> 1 +0000\n\nRelease\n".encode()
+    git.Store.open(store.path).remember_tag("v2", store.git("hash-object", "-w", "-t", "tag", "--stdin", data=tag))
+    seen = []
+
+    asked(store, commit, staging, lambda *shown: seen.append(shown), "v2")
+
+    assert seen[0][1] == b""
+
+
+def test_a_ref_that_is_no_tag_any_more_stands_for_its_commit_by_none(store):
+    commit = store.files(text=b"text")
+    tag = f"object {commit}\ntype commit\ntag v3\ntagger a <b> 1 +0000\n\nRelease\n".encode()
+    opened = git.Store.open(store.path)
+    opened.remember_tag("v3", store.git("hash-object", "-w", "-t", "tag", "--stdin", data=tag))
+    assert opened.tag_of("v3", commit) == tag
+
+    opened.remember_tag("v3", "")
+
+    assert opened.tag_of("v3", commit) == b""
+
+
+def test_what_is_not_approved_leaves_nothing(store, staging):
+    def refuse(content, tag):
+        raise SignatureMissing("no")
+
+    with pytest.raises(SignatureMissing):
+        asked(store, store.files(text=b"text"), staging, refuse)
+
+    assert not list(staging.iterdir())
+
+
+def test_only_a_commit_whose_id_is_right_is_shown_for_approval(store, staging):
+    commit = store.files(text=b"text")
+    stream = io.BytesIO()
+    handover.export(store.path, commit, (), stream, tagged="main")
+    tag, (kind, content), *rest = frames(stream.getvalue())
+    data = stream_of([tag, (kind, content + b"\n"), *rest])
+
+    def approve(content, tag):
+        raise AssertionError
+
+    with pytest.raises(RevisionRejected):
+        handover.receive(io.BytesIO(data), commit, Limits(), staging, {}, approve=approve)
+
+
+def test_a_tag_without_end_is_refused_before_it_is_read(store, staging):
+    data = struct.pack(">cQ", b"g", 2**40)
+
+    with pytest.raises(RevisionRejected, match="has 1099511627776 bytes"):
+        handover.receive(io.BytesIO(data), "1" * 40, Limits(), staging, {}, approve=print)
+
+
+def test_a_sender_that_leaves_the_tag_out_is_refused(store, staging):
+    commit = store.files(text=b"text")
+
+    with pytest.raises(RevisionRejected):
+        handover.receive(io.BytesIO(exported(store, commit)), commit, Limits(), staging, {}, approve=print)
