@@ -6,6 +6,7 @@
     ├── TransientError                 try again; nobody needs to act
     │   ├── RemoteUnreachable          no connection, reset, time-out, refused
     │   ├── StoreUnusable              the fetch worker's store is damaged or its disk is full; it is made anew
+    │   ├── PasswordCommandFailed      the program that prints the password failed, or took too long
     │   ├── WorkerFailed               a child crashed or was killed at its time limit
     │   ├── NodeUnusable               the node refuses what the agent itself needs: full, read-only, broken
     │   └── ClockNotSynchronised       a signature is not valid at the node's time, which nothing has set yet
@@ -64,6 +65,10 @@ class RemoteUnreachable(TransientError):
 
 class StoreUnusable(TransientError):
     code = "StoreUnusable"
+
+
+class PasswordCommandFailed(TransientError):
+    code = "PasswordCommandFailed"
 
 
 class WorkerFailed(TransientError):

@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from nodeagent.config import DEFAULT_FILE, Config, load
-from nodeagent.errors import InvalidConfiguration
+from nodeagent.cli import check_credentials
+from nodeagent.config import DEFAULT_FILE, Config, Password, load
+from nodeagent.errors import InvalidConfiguration, PasswordUnavailable
+from nodeagent.source.secrets import command, private_file
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -49,9 +51,12 @@ def _values(table: dict[str, Any], prefix: str) -> Iterator[str]:
 
 def _problems(file: Path, config: Config) -> Iterator[str]:
     yield from _file(file, "the configuration", needed=True)
-    yield from _file(config.source.key, "source.key", needed=True)
+    key_comes = check_credentials.is_there(config.source.key_credential)
+    yield from _file(config.source.key, "source.key", needed=not key_comes)
     yield from _file(config.source.known_hosts, "source.known_hosts", needed=not config.source.host_keys)
-    yield from _file(config.password.file, "password.file", needed=False, secret=True)  # else it is a credential
+    yield from _password(config.password)
+    for name in (config.password.credential, config.source.key_credential):
+        yield from check_credentials.problems(name)
     if config.environment_file is not None:
         yield from _file(config.environment_file, "environment_file", needed=True)
     yield from _signatures(config)
@@ -76,7 +81,21 @@ def _signatures(config: Config) -> Iterator[str]:
         yield str(error)
 
 
-def _file(path: Path, name: str, *, needed: bool, secret: bool = False) -> Iterator[str]:
+def _password(config: Password) -> Iterator[str]:
+    """Of the two sources that can be looked at without asking for the password."""
+    try:
+        if os.geteuid() == 0 and (found := private_file.read(config.file, 1, in_memory=True)) is not None:
+            found.wipe()
+    except PasswordUnavailable as error:
+        yield f"password.file: {error}"
+    if config.command:
+        try:
+            command.find(config.command[0])
+        except PasswordUnavailable as error:
+            yield str(error)
+
+
+def _file(path: Path, name: str, *, needed: bool) -> Iterator[str]:
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -90,7 +109,5 @@ def _file(path: Path, name: str, *, needed: bool, secret: bool = False) -> Itera
         yield f"{name}: {path}: not a regular file"
     if found.st_uid not in {0, os.geteuid()}:
         yield f"{name}: {path}: belongs to user {found.st_uid}: root must own it"
-    if secret and found.st_mode & 0o077:
-        yield f"{name}: {path}: others can read it (mode {stat.S_IMODE(found.st_mode):04o}): chmod 0400"
-    elif found.st_mode & 0o022:
+    if found.st_mode & 0o022:
         yield f"{name}: {path}: others can change it (mode {stat.S_IMODE(found.st_mode):04o}): chmod go-w"

@@ -97,8 +97,8 @@ def _encrypt(arguments: argparse.Namespace) -> int:
 
 def _decrypt(arguments: argparse.Namespace) -> int:
     """What is no private key is not written: the format cannot tell a wrong password from noise, one in 256 times."""
-    secret = password.given(arguments.password_file).get_secret_value()
-    return _write(deploy_key.decrypt_private_key(_read(arguments.file), secret, _derivation(arguments)))
+    with password.given(arguments.password_file) as secret:
+        return _write(deploy_key.decrypt_private_key(_read(arguments.file), secret.view, _derivation(arguments)))
 
 
 def _read(path: Path) -> bytes:

@@ -21,7 +21,6 @@ from nodeagent.model.outcomes import Failure, PollOutcome
 from nodeagent.source import check
 from nodeagent.source.check import Finding
 from nodeagent.source.confine import account
-from nodeagent.source.secrets.password import read_password
 from nodeagent.workers import worker
 from nodeagent.workers.stop import Stop
 
@@ -66,12 +65,9 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _findings(config: Config, password_file: str | None) -> Sequence[Finding]:
-    if password_file:
-        secret = password.given(password_file)
-    else:
-        credentials = os.environ.get("CREDENTIALS_DIRECTORY")
-        secret = read_password(config.password, Path(credentials) if credentials else None)
-    key, opened = check.open_key(config, secret)
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    given = password.given(password_file) if password_file else None
+    key, opened = check.open_key(config, Path(credentials) if credentials else None, given)
     if not opened.ok:
         return [opened]
     confined, told = _fetch_user(config)

@@ -5,9 +5,8 @@ import getpass
 import os
 import sys
 
-from pydantic import SecretBytes
-
 from nodeagent.errors import PasswordUnavailable
+from nodeagent.source.secrets.memory import Secret
 from nodeagent.source.secrets.password import LONGEST, first_line
 
 
@@ -18,7 +17,7 @@ def add_option(parser: argparse.ArgumentParser, text: str = "", *, required: boo
     parser.add_argument("--password-file", metavar="F", required=required, help=help_text)
 
 
-def given(source: str, *, twice: bool = False) -> SecretBytes:
+def given(source: str, *, twice: bool = False) -> Secret:
     """The first line of the file, or of standard input; ``twice``: what is typed is asked for again.
 
     Raises:
@@ -26,8 +25,8 @@ def given(source: str, *, twice: bool = False) -> SecretBytes:
     """
     if source != "-":
         try:
-            with open(source, "rb") as stream:
-                found = first_line(stream.read(LONGEST + 1))
+            with open(source, "rb", buffering=0) as stream:
+                found = Secret.read(stream.fileno(), LONGEST + 1)
         except OSError as error:
             raise PasswordUnavailable(
                 f"{source}: cannot be read: {error.strerror}: it must hold the password"
@@ -36,10 +35,10 @@ def given(source: str, *, twice: bool = False) -> SecretBytes:
         typed = getpass.getpass("Password: ")
         if twice and getpass.getpass("Once more: ") != typed:
             raise PasswordUnavailable("two different passwords were typed: nothing was done, try again")
-        found = SecretBytes(os.fsencode(typed))
+        found = Secret(bytearray(os.fsencode(typed) + b"\n"))
     else:
-        found = first_line(sys.stdin.buffer.readline(LONGEST + 1))
-    if found is None:
+        found = Secret.read_line(sys.stdin.fileno(), LONGEST + 1)
+    if not first_line(found):
         raise PasswordUnavailable(
             f"{'standard input' if source == '-' else source}: is empty: it must hold the password"
         )
@@ -52,7 +51,7 @@ def new(source: str) -> bytes:
     Raises:
         PasswordUnavailable: there is none, two different ones were typed, or it is empty.
     """
-    found = given(source, twice=True).get_secret_value()
-    if not found:
-        raise PasswordUnavailable(f"{source}: its first line is empty: a key needs a password")
-    return found
+    with given(source, twice=True) as found:
+        if not found:
+            raise PasswordUnavailable(f"{source}: its first line is empty: a key needs a password")
+        return bytes(found.view)

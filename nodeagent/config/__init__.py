@@ -5,8 +5,9 @@ Every key but ``source.url`` has a default. An unknown key or a bad value raises
 """
 
 from nodeagent.config.node import Jobs, Ledger, Limits, Paths, Ready
+from nodeagent.config.password import Password
 from nodeagent.config.read import DEFAULT_FILE, load
-from nodeagent.config.source import Password, Signatures, Source
+from nodeagent.config.source import Signatures, Source
 from nodeagent.config.whole import Config, Drift, FirstStart, Prune
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""``[source]``, ``[signatures]``, ``[password]``: where the wanted state comes from, and how it is trusted."""
+"""``[source]`` and ``[signatures]``: where the wanted state comes from, and who may have signed it."""
 
 import datetime
 import re
@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from nodeagent.config.password import CredentialName
 from nodeagent.config.table import AbsolutePath, Table, said
 from nodeagent.model import address
 
@@ -33,6 +34,11 @@ class Source(Table):
         "commit id from which the first one that a node takes must descend. For nodes that forget at a reboot.",
     )
     key: AbsolutePath = said(Path("/etc/nodeagent/key.enc"), "The encrypted deploy key.")
+    key_credential: CredentialName = said(
+        "nodeagent.key",
+        "The systemd credential with the deploy key itself, not encrypted. It goes before source.key, and needs no "
+        "password.",
+    )
     key_iterations: int = Field(
         default=10_000, ge=1, le=MOST_ITERATIONS, description="What was given to openssl enc as -iter."
     )
@@ -148,12 +154,3 @@ class Signatures(Table):
         if self.revoked_signers is not None and self.allowed_signers is None:
             raise ValueError("revoked_signers goes with allowed_signers")
         return self
-
-
-class Password(Table):
-    """Where the password of the key file comes from; the systemd credential goes first."""
-
-    credential: str = said("nodeagent.password", "The name of the systemd credential.")
-    file: AbsolutePath = said(
-        Path("/run/nodeagent.password"), "Its first line, if there is no credential; root-only, on tmpfs."
-    )

@@ -5,7 +5,8 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from nodeagent.config.node import Jobs, Ledger, Limits, Paths, Ready
-from nodeagent.config.source import Password, Signatures, Source
+from nodeagent.config.password import Password
+from nodeagent.config.source import Signatures, Source
 from nodeagent.config.table import AbsolutePath, Table, said
 
 FirstStart = Literal["auto", "apply", "observe"]

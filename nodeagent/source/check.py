@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from pydantic import SecretBytes
-
 from nodeagent.config import Config
 from nodeagent.errors import (
     AuthenticationFailed,
@@ -36,6 +34,9 @@ from nodeagent.source.checkout.handover import export, receive
 from nodeagent.source.confine import account, confine
 from nodeagent.source.remote import access
 from nodeagent.source.secrets import deploy_key
+from nodeagent.source.secrets.memory import Secret
+from nodeagent.source.secrets.password import read_password
+from nodeagent.source.secrets.unlock import unencrypted
 from nodeagent.source.store import git
 from nodeagent.workers.stream import stream
 
@@ -77,10 +78,18 @@ OF_SIGNATURES = frozenset(
 )
 
 
-def open_key(config: Config, password: SecretBytes) -> tuple[bytes, Finding]:
-    """Open the key file, in memory only; the key is empty when the finding is a failure."""
+def open_key(config: Config, credentials: Path | None, given: Secret | None) -> tuple[bytes, Finding]:
+    """Open the key file with the password that is given, else as a node does; the key is empty on a failure.
+
+    Nothing is kept. ``credentials`` is what systemd put into ``$CREDENTIALS_DIRECTORY``.
+    """
     try:
-        key = deploy_key.open_file(config.source, password.get_secret_value())
+        key = unencrypted(config, credentials) if given is None else None
+        if key is not None:
+            message = f"is not needed: the credential {config.source.key_credential} is the deploy key"
+            return key, Finding(check="password", code="", message=message)
+        with given if given is not None else read_password(config.password, credentials) as secret:
+            key = deploy_key.open_file(config.source, secret.view)
     except NodeagentError as error:
         return b"", Finding(check="password", code=error.code, message=str(error))
     return key, Finding(check="password", code="", message=f"it opens {config.source.key}")

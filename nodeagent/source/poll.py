@@ -87,10 +87,12 @@ def poll(
     """
     try:
         prepare(config)
-        way = access.gain(config, credentials_directory)
+        tell = functools.partial(_tell, reporter)
+        gaining = functools.partial(access.gain, config, credentials_directory)
+        way = retry.attempts(stop, config.retry_delay, _patience(config), tell, gaining)
         _become_fetcher(config)
         job = functools.partial(_look, config, standing, way)
-        commit = retry.attempts(stop, config.retry_delay, _patience(config), functools.partial(_tell, reporter), job)
+        commit = retry.attempts(stop, config.retry_delay, _patience(config), tell, job)
     except NodeagentError as error:
         failure = Failure(code=error.code, message=str(error), transient=isinstance(error, TransientError))
         return PollOutcome(commit=_held(config, current), moved=False, failure=failure)

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from nodeagent.cli import key, main
-from nodeagent.errors import InvalidConfiguration, PasswordUnavailable
+from nodeagent.errors import InvalidConfiguration
 from testbed.programs import run
 
 STEPS = ["password", "server", "host key", "deploy key", "repository", "branch", "post.sh", "lint"]
@@ -137,8 +137,23 @@ def test_a_password_file_goes_before_the_daemons_password(site, check, tmp_path)
     (tmp_path / "password").write_text(site.password_file.read_text())
     site.password_file.unlink()
     assert check("--password-file", tmp_path / "password")[0] == 0
-    with pytest.raises(PasswordUnavailable):
-        check()
+    code, output = check()
+    assert code == 1
+    assert output.startswith("FAILED  password: no password for the key file")
+
+
+def test_a_key_that_is_a_credential_needs_no_password(site, check, tmp_path, monkeypatch):
+    site.repository.commit(POST)
+    (tmp_path / "nodeagent.key").touch(mode=0o400)
+    (tmp_path / "nodeagent.key").write_bytes(site.key.read_bytes())
+    site.password_file.unlink()
+    site.key_file.unlink()
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+
+    code, output = check()
+
+    assert code == 0
+    assert "password: is not needed: the credential nodeagent.key is the deploy key" in output
 
 
 def test_a_systemd_credential_is_used_when_there_is_one(site, check, tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import subprocess  # noqa: TID251 - tests drive the real programs
 
 import pytest
 
+from nodeagent.model.events import Notice
 from nodeagent.source.secrets import container
 
 PLAN = {"post.sh": "#!/bin/sh\n"}
@@ -83,3 +84,50 @@ def test_a_private_key_that_cannot_be_used_is_told_from_one_that_is_refused(site
     assert outcome.failure is not None
     assert (outcome.failure.code, outcome.failure.transient) == ("KeyFileInvalid", False)
     assert "cannot be used" in outcome.failure.message
+
+
+def test_a_key_that_is_a_systemd_credential_logs_in_without_a_password(site, memory):
+    commit = site.repository.commit(PLAN)
+    (memory / "nodeagent.key").touch(mode=0o400)
+    (memory / "nodeagent.key").write_bytes(site.key.read_bytes())
+    site.password_file.unlink()
+    site.key_file.unlink()
+
+    outcome, _ = site.poll(credentials=memory)
+
+    assert (outcome.commit, outcome.failure) == (commit, None)
+    assert not (site.memory / "run/private").exists()
+
+
+def test_a_program_gives_the_password_once_for_many_polls(site, tmp_path):
+    commit = site.repository.commit(PLAN)
+    text = f"echo asked >>{tmp_path}/log; cat {site.password_file}"
+    config = site.config(password={"file": site.memory / "none", "command": ("sh", "-c", text)})
+    for _ in range(2):
+        outcome, _ = site.poll(config)
+        assert (outcome.commit, outcome.failure) == (commit, None)
+    assert (tmp_path / "log").read_text() == "asked\n"
+
+
+def test_a_program_that_fails_at_first_is_asked_again_in_the_same_poll(site, tmp_path):
+    commit = site.repository.commit(PLAN)
+    fail = f"touch {tmp_path}/up; echo the vault is sealed >&2; exit 2"
+    text = f"test -e {tmp_path}/up || {{ {fail}; }}; cat {site.password_file}"
+    config = site.config(password={"file": site.memory / "none", "command": ("sh", "-c", text)}, interval=20.0)
+
+    outcome, events = site.poll(config)
+
+    assert (outcome.commit, outcome.failure) == (commit, None)
+    (told,) = events
+    assert isinstance(told, Notice)
+    assert told.code == "PasswordCommandFailed"
+    assert "exited with code 2: the vault is sealed: is tried again" in told.text
+
+
+def test_a_program_that_goes_on_failing_leaves_it_to_the_next_poll(site):
+    config = site.config(password={"file": site.memory / "none", "command": ("false",)})
+
+    outcome, _ = site.poll(config)
+
+    assert outcome.failure is not None
+    assert (outcome.failure.code, outcome.failure.transient) == ("PasswordCommandFailed", True)

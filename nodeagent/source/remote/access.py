@@ -6,6 +6,7 @@ from pathlib import Path
 from nodeagent.config import Config
 from nodeagent.model.address import Https, Ssh, parse
 from nodeagent.source.remote import https, known_hosts
+from nodeagent.source.secrets.memory import keep_out_of_cores
 from nodeagent.source.secrets.unlock import unlock
 
 
@@ -36,12 +37,13 @@ def prepare(config: Config, home: Path) -> None:
 
 
 def gain(config: Config, credentials_directory: Path | None) -> Access:
-    """Open what the configured servers may ask for, and trust who may vouch for them, in this process.
+    """Open what the configured servers may ask for, and trust who may vouch for them, in this process, without a core.
 
     Raises:
         NodeagentError: a secret cannot be had; see :func:`nodeagent.source.secrets.unlock.unlock`.
         InvalidConfiguration: the authorities cannot be read.
     """
+    keep_out_of_cores()
     source = config.source
     servers = [parse(url) for url in source.urls]
     key = unlock(config, credentials_directory) if any(isinstance(server, Ssh) for server in servers) else b""

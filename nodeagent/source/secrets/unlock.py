@@ -1,4 +1,4 @@
-"""The deploy key, decrypted at most once and kept in memory-backed storage only.
+"""The deploy key: as a systemd credential, or decrypted, at most once, and kept in memory-backed storage only.
 
 Runs as root in the fetch worker, before it gives up its privileges.
 """
@@ -12,10 +12,13 @@ from nodeagent.config import Config
 from nodeagent.errors import InsecureStorage, KeyFileInvalid
 from nodeagent.node import needs
 from nodeagent.source import storage
+from nodeagent.source.secrets import private_file, private_key
+from nodeagent.source.secrets.memory import Secret
 from nodeagent.source.secrets.password import read_password
 
 DIRECTORY = "private"  # below paths.runtime
 PREFIX = "deploy_key."
+_MOST = 65_536  # bytes of a private key; one of RSA with 16,384 bits has 13,000
 
 
 def unlock(config: Config, credentials_directory: Path | None) -> bytes:
@@ -25,11 +28,51 @@ def unlock(config: Config, credentials_directory: Path | None) -> bytes:
     it was made from (device, inode, size, times), so that a changed key file is never answered with the old key.
 
     Raises:
-        KeyFileInvalid: the key file is missing, unreadable or damaged.
+        KeyFileInvalid: the key file or credential is missing, unreadable, damaged or no usable key.
         InsecureStorage: ``paths.runtime`` is not a tmpfs or ramfs.
         NodeUnusable: ``paths.runtime`` is full.
-        PasswordUnavailable, WrongPassword: see :mod:`nodeagent.source.secrets.password` and ``deploy_key``.
+        PasswordUnavailable, PasswordCommandFailed, WrongPassword: see :mod:`nodeagent.source.secrets.password` and
+            ``deploy_key``.
     """
+    key = unencrypted(config, credentials_directory)
+    return key if key is not None else _decrypted(config, credentials_directory, None)
+
+
+def unlock_with(config: Config, password: Secret) -> None:
+    """Decrypt the key file with this password, for who comes after.
+
+    Raises:
+        NodeagentError: as :func:`unlock`.
+    """
+    _decrypted(config, None, password)
+
+
+def unencrypted(config: Config, credentials_directory: Path | None) -> bytes | None:
+    """The deploy key as a systemd credential; None when there is none.
+
+    Raises:
+        KeyFileInvalid: it is no usable key.
+        PasswordUnavailable: others may read it.
+    """
+    if credentials_directory is None:
+        return None
+    path = credentials_directory / config.source.key_credential
+    found = private_file.read(path, _MOST, in_memory=False)  # systemd chose the place
+    if found is None:
+        return None
+    with found:
+        key = bytes(found.view)
+    private_key.demand_usable(key, f"{path}: the private key in the credential")
+    return key
+
+
+def forget(runtime: Path) -> None:
+    """Remove every decrypted key."""
+    for old in (runtime / DIRECTORY).glob(f"*{PREFIX}*"):
+        old.unlink(missing_ok=True)
+
+
+def _decrypted(config: Config, credentials_directory: Path | None, password: Secret | None) -> bytes:
     try:
         found = os.stat(config.source.key)
     except OSError as error:
@@ -39,24 +82,19 @@ def unlock(config: Config, credentials_directory: Path | None) -> bytes:
         ) from error
     name = f"{PREFIX}{found.st_dev}-{found.st_ino}-{found.st_size}-{found.st_mtime_ns}-{found.st_ctime_ns}"
     kept = config.paths.runtime / DIRECTORY / name
-    with contextlib.suppress(FileNotFoundError):
-        return kept.read_bytes()
+    if password is None:
+        with contextlib.suppress(FileNotFoundError):
+            return kept.read_bytes()
     with needs(config.paths.runtime):
         _make_private_directory(config.paths.runtime)
     # Needed once a boot, in a child: in the daemon it would be 6 MiB for as long as the node is up.
     from nodeagent.source.secrets import deploy_key  # noqa: PLC0415 - see above
 
-    password = read_password(config.password, credentials_directory)
-    key = deploy_key.open_file(config.source, password.get_secret_value())
+    with password if password is not None else read_password(config.password, credentials_directory) as secret:
+        key = deploy_key.open_file(config.source, secret.view)
     with needs(kept):
         _keep(kept, key)
     return key
-
-
-def forget(runtime: Path) -> None:
-    """Remove every decrypted key."""
-    for old in (runtime / DIRECTORY).glob(f"{PREFIX}*"):
-        old.unlink(missing_ok=True)
 
 
 def _make_private_directory(runtime: Path) -> None:

@@ -1,19 +1,26 @@
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from nodeagent.cli import main
 
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: its files are looked at as root does")
+
 
 @pytest.fixture
-def node(tmp_path: Path) -> Path:
-    """A directory with all that a configuration needs."""
+def node() -> Iterator[Path]:
+    """A directory in memory with all that a configuration needs."""
+    directory = Path(tempfile.mkdtemp(prefix="nodeagent-test-", dir="/dev/shm"))
     for name, mode in (("key.enc", 0o600), ("known_hosts", 0o644), ("password", 0o400), ("environment", 0o600)):
-        (tmp_path / name).write_text("x")
-        (tmp_path / name).chmod(mode)
-    configure(tmp_path)
-    return tmp_path
+        (directory / name).write_text("x")
+        (directory / name).chmod(mode)
+    configure(directory)
+    yield directory
+    shutil.rmtree(directory)
 
 
 def configure(node: Path, source: str = "", more: str = "") -> None:
@@ -68,10 +75,28 @@ def test_a_file_that_is_missing_is_named(node: Path, capsys: pytest.CaptureFixtu
     assert check(node, capsys) == (1, "", f"nodeagent: {key}: NODE/{name}: no such file\n")
 
 
+@needs_root
 def test_a_password_that_others_can_read_is_named(node: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (node / "password").chmod(0o440)
     code, _, err = check(node, capsys)
-    assert (code, err) == (1, "nodeagent: password.file: NODE/password: others can read it (mode 0440): chmod 0400\n")
+    assert code == 1
+    assert err.startswith("nodeagent: password.file: NODE/password: others may read it (mode 0440): chmod 0400")
+
+
+@needs_root
+def test_a_password_on_a_disk_is_named(node: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "password").touch(mode=0o400)
+    (node / "password").unlink()
+    (node / "password").symlink_to(tmp_path / "password")
+    assert "lies on a disk" in check(node, capsys)[2]
+
+
+def test_a_program_for_the_password_that_is_not_there_is_named(node: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with (node / "nodeagent.toml").open("a") as file:
+        file.write('command = ["no-such-vault", "get"]\n')
+    code, _, err = check(node, capsys)
+    assert code == 1
+    assert err.startswith("nodeagent: password.command: no-such-vault: there is no such program")
 
 
 @pytest.mark.parametrize("name", ["nodeagent.toml", "key.enc", "known_hosts", "environment"])
@@ -82,7 +107,7 @@ def test_a_file_that_others_can_change_is_named(node: Path, capsys: pytest.Captu
     assert err.endswith(f"NODE/{name}: others can change it (mode 0666): chmod go-w\n")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give a file away")
+@needs_root
 def test_a_file_of_somebody_else_is_named(node: Path, capsys: pytest.CaptureFixture[str]) -> None:
     os.chown(node / "known_hosts", 64_999, 64_999)
     assert check(node, capsys)[2] == (

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from nodeagent.errors import KeyFileInvalid, WrongPassword
 from nodeagent.source.secrets import container
 from nodeagent.source.secrets.container import Derivation
+from nodeagent.source.secrets.memory import Secret
 from nodeagent.source.secrets.password import first_line
 
 # What openssl -pass file: takes whole: no LF, no NUL, at most 1023 bytes.
@@ -122,8 +123,8 @@ def test_the_first_line_of_a_password_file_is_what_openssl_takes(place, data):
     command = ["openssl", "enc", "-aes-256-cbc", "-a", "-pbkdf2", "-pass", f"file:{place}/file"]
     done = subprocess.run(command, input=b"payload", capture_output=True, check=False)
 
-    password = first_line(data)
+    password = Secret(bytearray(data))
 
-    assert (password is None) == (done.returncode != 0)
-    if password is not None:
-        assert container.decrypt(done.stdout, password.get_secret_value()) == b"payload"
+    assert first_line(password) == (done.returncode == 0)
+    if done.returncode == 0:
+        assert container.decrypt(done.stdout, password.view) == b"payload"

@@ -8,7 +8,8 @@ import pytest
 from nodeagent.config import Config
 from nodeagent.errors import InsecureStorage, KeyFileInvalid, NodeUnusable, PasswordUnavailable, WrongPassword
 from nodeagent.source.secrets import container, deploy_key
-from nodeagent.source.secrets.unlock import forget, unlock
+from nodeagent.source.secrets.memory import Secret
+from nodeagent.source.secrets.unlock import forget, unlock, unlock_with
 
 KEY = deploy_key.generate("")[0]
 OTHER = deploy_key.generate("")[0]
@@ -56,6 +57,51 @@ def test_a_key_file_of_other_rounds_and_digest_is_opened_as_the_configuration_sa
 
     told = config.source.model_copy(update={"key_iterations": 1000, "key_digest": "sha512"})
     assert unlock(config.model_copy(update={"source": told}), None) == KEY
+
+
+def test_an_unencrypted_key_as_a_credential_needs_no_password_and_is_not_copied(config, memory):
+    config.password.file.unlink()
+    config.source.key.unlink()
+    (memory / "nodeagent.key").write_bytes(OTHER)
+    (memory / "nodeagent.key").chmod(0o400)
+
+    assert unlock(config, memory) == OTHER
+    assert not config.paths.runtime.exists()
+
+
+def test_without_the_credential_the_key_file_is_opened(config, memory):
+    assert unlock(config, memory) == KEY
+
+
+def test_a_credential_that_is_no_key_is_told_with_its_place(config, memory):
+    (memory / "nodeagent.key").write_bytes(config.source.key.read_bytes())
+    (memory / "nodeagent.key").chmod(0o400)
+
+    with pytest.raises(KeyFileInvalid, match=r"/nodeagent\.key: the private key in the credential is none"):
+        unlock(config, memory)
+
+
+def test_a_credential_with_a_key_that_others_may_read_is_refused(config, memory):
+    (memory / "nodeagent.key").write_bytes(OTHER)
+    (memory / "nodeagent.key").chmod(0o444)
+
+    with pytest.raises(PasswordUnavailable, match="0444"):
+        unlock(config, memory)
+
+
+def test_a_password_that_is_given_opens_the_key_for_who_comes_after(config):
+    config.password.file.unlink()
+    with Secret(bytearray(b"password")) as password:
+        unlock_with(config, password)
+
+    assert unlock(config, None) == KEY
+
+
+def test_a_given_password_that_is_wrong_or_empty_is_told_though_the_key_is_open(config):
+    unlock(config, None)
+    for wrong in (b"wrong", b""):
+        with pytest.raises(WrongPassword), Secret(bytearray(wrong)) as password:
+            unlock_with(config, password)
 
 
 def test_a_changed_key_file_is_decrypted_anew_and_the_old_key_goes(config):
