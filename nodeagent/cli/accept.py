@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from nodeagent import reconcile
+from nodeagent.cli import password
 from nodeagent.cli.wording import commit_as_json, commit_line, safe
 from nodeagent.config import DEFAULT_FILE, Config, load
 from nodeagent.errors import InvalidConfiguration, LedgerUnavailable, NotNow, by_code
@@ -40,6 +41,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "meant; 75 another nodeagent is at work.",
     )
     parser.add_argument("--config", type=Path, default=DEFAULT_FILE, metavar="FILE", help=f"default: {DEFAULT_FILE}")
+    password.add_option(parser, password.FROM_THE_DAEMONS)
     parser.add_argument("--reason", required=True, metavar="TEXT", help="why; kept in the ledger and in the journal")
     parser.add_argument("--yes", action="store_true", help="do not ask; needed where there is no terminal to ask at")
     parser.add_argument("--json", action="store_true", help="print what came of it as JSON")
@@ -57,10 +59,11 @@ def _accept(args: argparse.Namespace) -> int:
         raise InvalidConfiguration("source.ref names a commit: the node goes there without being told to accept it")
     former, origin = _stands_at(config)
     reporter = open_reporter()
-    found = worker.run(
-        "fetch", lambda _reporter, _stop: reconcile.examine(config, args.revision), reporter,
-        time_limit=config.source.fetch_limit,
-    )  # fmt: skip
+    with password.unlocked(config, args.password_file):
+        found = worker.run(
+            "fetch", lambda _reporter, _stop: reconcile.examine(config, args.revision), reporter,
+            time_limit=config.source.fetch_limit,
+        )  # fmt: skip
     if isinstance(found, Failure):
         raise by_code(found.code, found.message)
     assert isinstance(found, AcceptOutcome)

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from nodeagent import reconcile
-from nodeagent.cli import subject
+from nodeagent.cli import password, subject
 from nodeagent.config import DEFAULT_FILE, load
 from nodeagent.errors import InvalidConfiguration, by_code
 from nodeagent.model.evaluation import Change, Evaluation
@@ -30,6 +30,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     apply.add_argument(
         "--repo", type=Path, metavar="DIR", help="a tree as it stands; needs no configuration and no git"
     )
+    password.add_option(apply, password.FROM_THE_DAEMONS)
     apply.add_argument("--force", action="store_true", help="make every step due, as a new commit does")
     apply.add_argument("--retry", action="store_true", help="run the steps that are failed once more")
     apply.add_argument("--anytime", action="store_true", help="do not wait for jobs: run what is due beside them")
@@ -44,6 +45,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "This ends the waiting of a first start on a node that is in use.",
     )
     adopt.add_argument("--config", type=Path, default=DEFAULT_FILE, metavar="FILE", help=f"default: {DEFAULT_FILE}")
+    password.add_option(adopt, password.FROM_THE_DAEMONS)
     _add_report_options(adopt)
     adopt.set_defaults(func=_adopt)
 
@@ -86,7 +88,8 @@ def _configured(args: argparse.Namespace, wishes: Wishes) -> int:
     config = load(args.config)
     reporter = open_reporter()
     with on_signals() as stop:
-        commit = subject.newest(config, reporter)
+        with password.unlocked(config, args.password_file):
+            commit = subject.newest(config, reporter)
         outcome = reconcile.apply_cycle(config, commit, stop, reporter, wishes)
     if outcome.failure is not None and outcome.evaluation is None:
         raise by_code(outcome.failure.code, outcome.failure.message)

@@ -47,7 +47,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         metavar="DIR",
         help="try the nodeagent.toml, known_hosts and key.enc of this directory, before a node has them",
     )
-    password.add_option(parser, "default: where the daemon takes it from")
+    password.add_option(parser, password.FROM_THE_DAEMONS)
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     parser.set_defaults(func=_check)
 

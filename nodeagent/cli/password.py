@@ -1,13 +1,27 @@
 """The password of a key file, as the command line takes it: from a file, standard input or a prompt; never in argv."""
 
 import argparse
+import contextlib
+import functools
 import getpass
 import os
 import sys
+from collections.abc import Iterator
 
-from nodeagent.errors import PasswordUnavailable
-from nodeagent.source.secrets.memory import Secret
+from nodeagent.config import Config
+from nodeagent.errors import PasswordUnavailable, by_code
+from nodeagent.model.events import Reporter
+from nodeagent.model.outcomes import Failure, PollOutcome
+from nodeagent.report import presence
+from nodeagent.report.journal import open_reporter
+from nodeagent.source.secrets import unlock
+from nodeagent.source.secrets.memory import Secret, keep_out_of_cores
 from nodeagent.source.secrets.password import LONGEST, first_line
+from nodeagent.workers import worker
+from nodeagent.workers.stop import Stop
+
+_UNLOCK_LIMIT = 60.0  # seconds; ten million rounds take some
+FROM_THE_DAEMONS = "default: where the daemon takes it from"
 
 
 def add_option(parser: argparse.ArgumentParser, text: str = "", *, required: bool = False) -> None:
@@ -43,6 +57,36 @@ def given(source: str, *, twice: bool = False) -> Secret:
             f"{'standard input' if source == '-' else source}: is empty: it must hold the password"
         )
     return found
+
+
+@contextlib.contextmanager
+def unlocked(config: Config, source: str | None) -> Iterator[None]:
+    """The deploy key can be had while the block runs: with the password that was named, else as the daemon has it.
+
+    Afterwards it is gone, unless a daemon is there: that has it too, until it stops. The key is opened in a child,
+    whose memory goes with it.
+
+    Raises:
+        NodeagentError: the password that was named cannot be had, or does not open the key file.
+    """
+    runtime = config.paths.runtime
+    try:
+        if source is not None:
+            with given(source) as secret:
+                job = functools.partial(_unlock, config, secret)
+                found = worker.run("unlock", job, open_reporter(), time_limit=_UNLOCK_LIMIT)
+            if isinstance(found, Failure):
+                raise by_code(found.code, found.message)
+        yield
+    finally:
+        if presence.holder(runtime) is None:
+            unlock.forget(runtime)
+
+
+def _unlock(config: Config, secret: Secret, _reporter: Reporter, _stop: Stop) -> PollOutcome:
+    keep_out_of_cores()
+    unlock.unlock_with(config, secret)
+    return PollOutcome(commit="", moved=False)
 
 
 def new(source: str) -> bytes:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nodeagent import planning
-from nodeagent.cli import subject
+from nodeagent.cli import password, subject
 from nodeagent.config import DEFAULT_FILE, load
 from nodeagent.errors import InvalidConfiguration, by_code
 from nodeagent.model.events import Event, Reporter
@@ -39,6 +39,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     plan.add_argument("--config", type=Path, default=DEFAULT_FILE, metavar="FILE", help=f"default: {DEFAULT_FILE}")
     plan.add_argument("--repo", type=Path, metavar="DIR", help="a tree as it stands; needs no configuration and no git")
     plan.add_argument("--ref", metavar="REF", help="a branch, tag or full commit hash that is not applied")
+    password.add_option(plan, password.FROM_THE_DAEMONS)
     plan.add_argument("--force", action="store_true", help="as apply --force would")
     plan.add_argument("--retry", action="store_true", help="as apply --retry would")
     plan.add_argument("--anytime", action="store_true", help="as apply --anytime would")
@@ -108,10 +109,9 @@ def _configured(args: argparse.Namespace, wishes: Wishes, reporter: Reporter) ->
     subject.demand_no_args(args)
     config = load(args.config)
     config = config.model_copy(update={"evaluation_timeout": _limit(args, config.evaluation_timeout)})
-    if args.ref is None:
-        commit = subject.newest(config, reporter)
-    else:
-        commit = subject.named(config, args.ref, reporter)
+    with password.unlocked(config, args.password_file):
+        commit = subject.newest(config, reporter) if args.ref is None else subject.named(config, args.ref, reporter)
+    if args.ref is not None:
         # It need not descend from what the node stands at: it is not to be followed.
         wishes = replace(wishes, descendant=False)
         config = config.model_copy(update={"source": config.source.model_copy(update={"ref": args.ref})})

@@ -21,9 +21,13 @@ def directory(args: argparse.Namespace, *, anytime: bool) -> tuple[Path, Setting
     """The directory of ``--repo``, and how its post.sh is run.
 
     Raises:
-        InvalidConfiguration: it is no directory.
+        InvalidConfiguration: it is no directory, or a password was named, which it does not need.
     """
     top = args.repo.resolve()
+    if args.password_file is not None:
+        raise InvalidConfiguration(
+            "--password-file opens the key of the configured repository: it does not go with --repo"
+        )
     if not top.is_dir():
         raise InvalidConfiguration(f"--repo {args.repo}: no such directory")
     paths = Config.model_fields["paths"].default

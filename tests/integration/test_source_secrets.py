@@ -2,11 +2,17 @@
 
 import base64
 import itertools
+import json
+import os
+import signal
 import subprocess  # noqa: TID251 - tests drive the real programs
+import sys
 
 import pytest
 
+from nodeagent.cli import main
 from nodeagent.model.events import Notice
+from nodeagent.report import presence
 from nodeagent.source.secrets import container
 
 PLAN = {"post.sh": "#!/bin/sh\n"}
@@ -131,3 +137,79 @@ def test_a_program_that_goes_on_failing_leaves_it_to_the_next_poll(site):
 
     assert outcome.failure is not None
     assert (outcome.failure.code, outcome.failure.transient) == ("PasswordCommandFailed", True)
+
+
+# --- the command line, with a password of its own ---------------------------------------------------------------
+
+
+@pytest.fixture
+def node(site):
+    """A site whose repository makes a file on a node that has no password."""
+    site.password_file.rename(site.memory / "typed")
+    site.repository.commit({"post.sh": f"#!/bin/sh\necho $1 >{site.directory}/made\n"})
+    config = site.config()
+    text = "\n".join(
+        f"[{table}]\n" + "\n".join(f"{name} = {json.dumps(str(value))}" for name, value in values.items())
+        for table, values in {
+            "source": {
+                name: getattr(config.source, name) for name in ("url", "key", "known_hosts", "checkout", "user")
+            },
+            "password": {"file": config.password.file},
+            "paths": {name: getattr(config.paths, name) for name in ("state", "cache", "runtime")},
+        }.items()
+    )
+    (site.directory / "nodeagent.toml").write_text(f'{text}\n[jobs]\nprobe = "none"\n')
+    return site
+
+
+def call(node, verb, *words):
+    return main.call([verb, "--config", f"{node.directory}/nodeagent.toml", *map(str, words)])
+
+
+@pytest.fixture
+def typed(node, monkeypatch):
+    """Make the password standard input."""
+    with (node.memory / "typed").open() as stream:
+        monkeypatch.setattr(sys, "stdin", stream)
+        yield
+
+
+@pytest.mark.usefixtures("typed")
+@pytest.mark.parametrize("verb", ["apply", "adopt", "plan"])
+def test_a_verb_takes_the_password_from_standard_input_and_keeps_no_key(node, verb):
+    assert call(node, verb) == 1
+    assert call(node, verb, "--password-file", "-") in {0, 2}
+    assert (node.directory / "made").exists() == (verb != "plan")
+    assert list((node.memory / "run/private").iterdir()) == []
+
+
+def test_a_wrong_password_on_the_command_line_is_told_and_nothing_is_done(node, capfd):
+    (node.memory / "typed").write_text("wrong\n")
+    assert call(node, "apply", "--password-file", node.memory / "typed") == 1
+    assert "the password does not open the key file" in capfd.readouterr().err
+    assert not (node.directory / "made").exists()
+    assert list((node.memory / "run/private").iterdir()) == []
+
+
+def test_the_key_stays_for_a_daemon_that_is_there(node):
+    node.config().paths.runtime.mkdir(mode=0o755)
+    pid = os.fork()
+    if pid == 0:
+        with presence.claim(node.config().paths.runtime):
+            signal.pause()
+        os._exit(0)
+    try:
+        while presence.holder(node.config().paths.runtime) is None:
+            assert os.waitpid(pid, os.WNOHANG) == (0, 0)
+        assert call(node, "apply", "--password-file", node.memory / "typed") == 0
+        assert len(list((node.memory / "run/private").iterdir())) == 1
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    assert call(node, "apply") == 0
+    assert list((node.memory / "run/private").iterdir()) == []
+
+
+def test_a_password_for_a_directory_is_refused(node, capfd):
+    assert main.call(["apply", "--repo", str(node.repository.work), "--password-file", "-"]) == 1
+    assert "does not go with --repo" in capfd.readouterr().err
