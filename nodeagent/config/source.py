@@ -25,6 +25,11 @@ class Source(Table):
         description="The repository: ssh://USER@HOST[:PORT]/PATH, USER@HOST:PATH, https://HOST[:PORT]/PATH, "
         "file:///PATH or /PATH, without a password.",
     )
+    mirrors: tuple[str, ...] = Field(
+        default=(),
+        strict=False,
+        description="Addresses of copies of the repository, asked in this order when those before cannot be followed.",
+    )
     ref: str = Field(
         default="main", min_length=1, description="The branch, tag or full commit id that this node follows."
     )
@@ -69,6 +74,18 @@ class Source(Table):
         address.parse(value)
         return value
 
+    @field_validator("mirrors")
+    @classmethod
+    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for number, url in enumerate(value, 1):
+            try:
+                address.parse(url)
+            except ValueError as error:
+                raise ValueError(f"number {number}: {error}") from error
+        if len(set(value)) < len(value):
+            raise ValueError("an address stands there twice")
+        return value
+
     @field_validator("proxy")
     @classmethod
     def _proxy(cls, value: str) -> str:
@@ -97,8 +114,8 @@ class Source(Table):
 
     @property
     def urls(self) -> tuple[str, ...]:
-        """All servers."""
-        return (self.url,)
+        """All servers of the repository, in the order in which they are asked."""
+        return (self.url, *self.mirrors)
 
     @property
     def pinned_in(self) -> str:

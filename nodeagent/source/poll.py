@@ -9,15 +9,14 @@ import threading
 from pathlib import Path
 
 from nodeagent.config import Config
-from nodeagent.errors import NodeagentError, ReferenceNotFound, StoreUnusable, TransientError
+from nodeagent.errors import NodeagentError, ReferenceNotFound, TransientError
 from nodeagent.model.events import Notice, Reporter
 from nodeagent.model.outcomes import AcceptOutcome, Failure, PollOutcome
 from nodeagent.source import storage
 from nodeagent.source.confine import account, confine
+from nodeagent.source.following import Follower
 from nodeagent.source.remote import access, refs, retry
-from nodeagent.source.remote.access import Access
 from nodeagent.source.store import git, objects
-from nodeagent.source.trust import history
 from nodeagent.source.trust.history import ANYTHING, Standing
 
 WARNING = 4  # syslog severity
@@ -91,7 +90,7 @@ def poll(
         gaining = functools.partial(access.gain, config, credentials_directory)
         way = retry.attempts(stop, config.retry_delay, _patience(config), tell, gaining)
         _become_fetcher(config)
-        job = functools.partial(_look, config, standing, way)
+        job = functools.partial(Follower(config, store_path(config), way, reporter).look, standing)
         commit = retry.attempts(stop, config.retry_delay, _patience(config), tell, job)
     except NodeagentError as error:
         failure = Failure(code=error.code, message=str(error), transient=isinstance(error, TransientError))
@@ -115,7 +114,7 @@ def fetch_named(config: Config, name: str, credentials_directory: Path | None) -
     way = access.gain(config, credentials_directory)
     _become_fetcher(config)
     store = git.Store.open(store_path(config))
-    _, target = _bring(config, store, name, way, whole=not store.is_empty, aside=True)
+    _, target = Follower(config, store.path, way).bring(store, name, whole=not store.is_empty)
     return target.commit
 
 
@@ -134,13 +133,14 @@ def examine(config: Config, name: str, standing: Standing, credentials_directory
     store = git.Store.open(store_path(config))
     if not store.is_whole and not all(store.has(old) for old in standing.commits):
         store = git.Store.anew(store.path)
-    store, head = _bring(config, store, config.source.ref, way, whole=True, aside=True)
+    follower = Follower(config, store.path, way)
+    store, head = follower.bring(store, config.source.ref, whole=True)
     commit = name
     if not refs.is_commit(name):
-        store, target = _bring(config, store, name, way, whole=True, aside=True)
+        store, target = follower.bring(store, name, whole=True)
         commit = target.commit
     elif not store.is_ancestor(name, head.commit) and not store.is_whole:  # it may lie behind the border
-        store, head = _bring(config, git.Store.anew(store.path), config.source.ref, way, whole=True, aside=True)
+        store, head = follower.bring(git.Store.anew(store.path), config.source.ref, whole=True)
     if not store.is_ancestor(commit, head.commit):
         raise ReferenceNotFound(
             f"{config.source.url}: {head.shown} is at {head.commit}, and {commit} is not in its history: push it "
@@ -170,57 +170,6 @@ def _held(config: Config, current: str) -> str:
         return current if git.Store.open(store_path(config)).has(current) else ""
     except NodeagentError:
         return ""
-
-
-def _look(config: Config, standing: Standing, way: Access) -> str:
-    """One attempt: the branch's commit, which the store then holds."""
-    path = store_path(config)
-    store = git.Store.open(path)
-    try:
-        return _follow(config, store, standing, way)
-    except StoreUnusable:
-        git.Store.anew(path)  # the next attempt fetches all of it again
-        raise
-
-
-def _follow(config: Config, store: git.Store, standing: Standing, way: Access) -> str:
-    olds = standing.commits
-    if olds and not store.has(olds[0]) and not store.is_whole:
-        store = git.Store.anew(store.path)  # only a whole history can tell whether the branch moved on from there
-    ref = config.source.ref
-    if refs.is_commit(ref) and store.has(ref):
-        return ref  # there is nothing to ask
-    store, target = _bring(config, store, ref, way, whole=bool(olds) or not store.is_empty)
-    if target.commit in olds[:1]:  # the node stands there: nobody needs what was before
-        with contextlib.suppress(StoreUnusable):  # a disk without room for both: the large one serves as well
-            store.keep_small(target.commit)
-    elif olds and not refs.is_commit(ref) and not any(store.is_ancestor(old, target.commit) for old in olds):
-        authored = objects.commit_origin(store.read(target.commit)).authored
-        raise history.refusal(f"{config.source.url}: {target.shown}", target.commit, authored, standing)
-    if standing.earliest:
-        with contextlib.suppress(objects.MalformedError):  # the root side finds it too, and says so
-            history.demand_young(target.commit, objects.commit_date(store.read(target.commit)), standing)
-    return target.commit
-
-
-def _bring(
-    config: Config, store: git.Store, ref: str, way: Access, *, whole: bool, aside: bool = False
-) -> tuple[git.Store, refs.Target]:
-    """Ask for a ref, and fetch it if the store lacks its commit; the store that has it then."""
-    remote = store.remote(config.source.url, way)
-    target = remote.find(ref)
-    signed = target.tag if config.signatures.required else ""  # then the tag has to be handed over, too
-    if store.has(target.commit) and (not signed or store.has(signed)):
-        if config.signatures.required:
-            store.remember_tag(ref, signed)
-        return store, target
-    if not target.name and not store.is_whole:  # somewhere in the history, of which the server sends no second half
-        store = git.Store.anew(store.path)
-        remote = store.remote(config.source.url, way)
-    remote.fetch(target, whole=whole, aside=aside)
-    if config.signatures.required:
-        store.remember_tag(ref, signed)
-    return store, target
 
 
 def _tell(reporter: Reporter, number: int, error: TransientError, wait: float) -> None:

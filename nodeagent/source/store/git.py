@@ -126,6 +126,18 @@ class Store:
         with self._reading():
             return old == new or self._repository.descendant_of(pygit2.Oid(hex=new), pygit2.Oid(hex=old))
 
+    def has_all_after(self, commit: str) -> bool:
+        """Tell whether nothing that descends from the commit was left out.
+
+        Then what it is not an ancestor of here, it is not an ancestor of anywhere.
+
+        Raises:
+            StoreUnusable: a commit of the history cannot be read.
+        """
+        with self._reading():
+            cut_off = [] if self.is_whole else (self.path / "shallow").read_text().split()
+        return all(self.is_ancestor(border, commit) for border in cut_off)
+
     def read(self, oid: str) -> bytes:
         """The raw content of an object, without git's header.
 
