@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from testbed import image
+from testbed import packages
 
 # CI must be able to run these; a skip for want of one of them is a failure there.
 EXPECTED_PROGRAMS = re.compile(
-    r"\b(mmdebstrap|systemd-nspawn|nspawn|qemu-system-x86_64|cpio|zstd|sshd|rsync|dash|bash|busybox)\b"
+    r"\b(mmdebstrap|systemd-nspawn|nspawn|qemu-system-x86_64|cpio|zstd|sshd|rsync|dash|bash|busybox|shellcheck|strace"
+    r"|cyclonedx-python-lib)\b"
 )
 
 _outcomes: Counter[str] = Counter()
@@ -32,13 +33,13 @@ def pytest_configure() -> None:
 @pytest.fixture(scope="session")
 def deb(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Debian package of this tree."""
-    return image.build(tmp_path_factory.mktemp("deb"), "deb")
+    return packages.build(tmp_path_factory.mktemp("deb"), "deb")
 
 
 @pytest.fixture(scope="session")
 def rpm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The EL package of this tree."""
-    return image.build(tmp_path_factory.mktemp("rpm"), "rpm")
+    return packages.build(tmp_path_factory.mktemp("rpm"), "rpm")
 
 
 @pytest.hookimpl(wrapper=True)

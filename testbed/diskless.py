@@ -1,8 +1,9 @@
 """What a node without a disk is booted from: a kernel, and archives that become its root in memory.
 
-The Debian is made as xCAT's genimage makes an image (package list, kernel, exclude list), packed, and kept in the
-cache. The kernel's package is unpacked, never installed, neither here nor there: nothing of it runs on this machine.
-A node's initramfs is that archive with others after it, of which each replaces files of those before.
+The Debian is made as xCAT's genimage makes an image (package list, kernel, exclude list) and kept in the cache. The
+kernel's package is unpacked, never installed, neither here nor there: nothing of it runs on this machine. nodeagent's
+package is installed in that root, which has no pip and no compiler, and what this has changed is packed. A node's
+initramfs is the Debian's archive with others after it, of which each replaces files of those before.
 """
 
 import shutil
@@ -10,10 +11,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from testbed import image
+from testbed import cache, image
 from testbed.programs import run
 
-PACKAGES = [*image.NODE_PACKAGES.split(), "udev", "kmod", "iproute2", "cloud-init", "qemu-guest-agent"]
+PACKAGES = [
+    *image.NODE_PACKAGES.replace("python3-venv", "").split(),
+    "udev",
+    "kmod",
+    "iproute2",
+    "cloud-init",
+    "qemu-guest-agent",
+]
 MODULES = "virtio_net virtio_pci virtio_console virtio-rng autofs4 qemu_fw_cfg"  # all others are left out
 EXCLUDED = ("boot", "var/cache", *(f"usr/share/{name}" for name in ("doc", "i18n", "locale", "man", "perl")))
 # In the new root: the kernel to /boot, its modules, a network by DHCP, nothing that wakes up by itself.
@@ -46,16 +54,24 @@ rm -f /etc/hostname  # each node is told its own
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """``initramfs``: archives, in the order in which the kernel unpacks them."""
+    """``initramfs``: archives, in the order in which the kernel unpacks them.
+
+    ``layers``: the same as directories, topmost first, but for what is a node's own.
+    """
 
     kernel: Path
     initramfs: Sequence[Path]
+    layers: Sequence[Path]
 
 
-def debian() -> Image:
-    """Without nodeagent."""
-    kept = image.kept("diskless", [image.SUITE, *PACKAGES, FINISH, *EXCLUDED], _make)
-    return Image(kernel=kept / "vmlinuz", initramfs=(kept / "debian.img",))
+def with_package(deb: Path, scratch: Path) -> Image:
+    """The Debian with that package, which knows of no site yet."""
+    debian = cache.kept("diskless", [image.SUITE, *PACKAGES, FINISH, *EXCLUDED, "root"], _make)
+    layers = image.with_package(deb, [debian / "root"], scratch / "package")
+    if removed := [path for path in layers[0].rglob("*") if path.is_char_device()]:
+        raise RuntimeError(f"an archive cannot take away what the installation has removed: {removed}")
+    package = packed(layers[0], scratch / "package.img", excluded=EXCLUDED)
+    return Image(kernel=debian / "vmlinuz", initramfs=(debian / "debian.img", package), layers=layers)
 
 
 def packed(tree: Path, archive: Path, *, excluded: Sequence[str] = ()) -> Path:
@@ -81,5 +97,4 @@ def _make(target: Path) -> None:
     )
     shutil.move(root / "boot/vmlinuz", target / "vmlinuz")
     packed(root, target / "debian.img", excluded=EXCLUDED)
-    shutil.rmtree(root)
     hook.unlink()

@@ -123,6 +123,10 @@ class GitServer:
             )
         wait_until(f"sshd listens on port {self.port}", self._listens)
 
+    @property
+    def is_up(self) -> bool:
+        return self._sshd is not None
+
     def stop(self) -> None:
         """End sshd and every session of it (they share a process-id namespace)."""
         if self._sshd is not None:

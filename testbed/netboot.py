@@ -49,6 +49,7 @@ class NetbootNode:
         self._network = network
         self._devices = devices
         self._qemu: subprocess.Popen[bytes] | None = None
+        self._left: str | None = None  # id of the boot that a reboot has ended
         self._serve(image, f"{COMMAND_LINE} systemd.hostname={host_name} {parameters}".rstrip())
 
     def __enter__(self) -> Self:
@@ -78,14 +79,13 @@ class NetbootNode:
             )
 
     def wait_up(self) -> None:
-        wait_until(f"{self.host_name} is up", lambda: self._boot_id() is not None, seconds=BOOTS_WITHIN)
+        wait_until(f"{self.host_name} is up", lambda: self._boot_id() not in (None, self._left), seconds=BOOTS_WITHIN)
 
     def reboot(self) -> None:
-        """Let it reboot itself, and return when it is up: iPXE loads everything anew."""
-        before = self._boot_id()
+        """Let it reboot itself, and return at once: iPXE loads everything anew, and :meth:`wait_up` waits."""
+        self._left = self._boot_id()
         with contextlib.suppress(guest_agent.Unanswered):  # it may be quicker than its answer
             self.exec("systemctl", "reboot", "--no-block")
-        wait_until(f"{self.host_name} is up again", lambda: self._boot_id() not in (None, before), seconds=BOOTS_WITHIN)
 
     def destroy(self) -> None:
         if self._qemu is not None:

@@ -51,8 +51,9 @@ def system(able: None) -> Path:
 
 
 @pytest.fixture(scope="session")
-def layers(able: None, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    return image.layers(tmp_path_factory.mktemp("image"))
+def layers(system: Path, deb: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A Debian with the package that this tree builds."""
+    return image.with_package(deb, [system], tmp_path_factory.mktemp("image") / "package")
 
 
 @pytest.fixture

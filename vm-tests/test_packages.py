@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nodeagent import __version__
-from testbed import documents, image, packages
+from testbed import documents, packages
 from testbed.agent import Agent
 from testbed.gitserver import GitServer
 from testbed.node import Node
@@ -91,14 +91,14 @@ def later_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def debian(deb: Path, later_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Family:
-    return Debian(deb, image.build(tmp_path_factory.mktemp("later-deb"), "deb", product=later_tree))
+    return Debian(deb, packages.build(tmp_path_factory.mktemp("later-deb"), "deb", product=later_tree))
 
 
 @pytest.fixture(scope="session")
 def el(rpm: Path, later_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Family:
     stand_in = packages.stand_in(rpm, tmp_path_factory.mktemp("stand-in"))
     now = packages.repository(tmp_path_factory.mktemp("now"), rpm, stand_in)
-    later = image.build(tmp_path_factory.mktemp("later-rpm"), "rpm", product=later_tree)
+    later = packages.build(tmp_path_factory.mktemp("later-rpm"), "rpm", product=later_tree)
     return El(now, packages.repository(later.parent))
 
 

@@ -28,7 +28,7 @@ dd if=/dev/zero of=/dev/sda count=1
 
 def snapshot(node: Node) -> dict[str, str]:
     # Processes come and go on a node that is up: its first one and the daemon are asked for.
-    found = json.loads(node.exec("/usr/lib/nodeagent/bin/python3", "-", *TOPS, stdin=SNAPSHOT))
+    found = json.loads(node.exec("python3", "-", *TOPS, stdin=SNAPSHOT))
     main = node.exec("systemctl", "show", "--value", "--property=MainPID", "nodeagent", "dbus", "systemd-journald")
     return {name: value for name, value in found.items() if not name.startswith("process ")} | {"daemons": main}
 

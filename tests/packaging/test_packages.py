@@ -11,7 +11,7 @@ import pytest
 from bundle import libraries
 from bundle.wheels import NotPinned, collect
 
-from testbed import image
+from testbed import packages
 from testbed.programs import run
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -103,7 +103,7 @@ def test_both_packages_bring_the_same_to_a_node(el_root: Path, debian_root: Path
 
 
 def test_the_shared_objects_are_the_ones_whose_hashes_are_pinned(el_root: Path, tmp_path: Path) -> None:
-    pinned = collect(REQUIREMENTS, image.cache_directory() / "pinned")
+    pinned = collect(REQUIREMENTS, packages.pinned())
     libraries.install([found for found in pinned if not found.is_source], PROJECT, tmp_path)
     for library in shared_objects(tmp_path):
         assert (el_root / SITE / library.relative_to(tmp_path)).read_bytes() == library.read_bytes()
@@ -150,8 +150,17 @@ def test_the_spec_names_what_is_inside_with_version_and_licence(rpm: Path, bill:
         assert component["licenses"][0]["expression"] in licence
 
 
+def test_the_bill_is_one_by_cyclonedxs_own_schema(el_root: Path) -> None:
+    validation = pytest.importorskip("cyclonedx.validation.json", reason="needs cyclonedx-python-lib")
+    schema = pytest.importorskip("cyclonedx.schema")
+    text = (el_root / "usr/lib/nodeagent/sbom.cdx.json").read_text()
+    validator = validation.JsonStrictValidator(schema.SchemaVersion.V1_5)
+    assert validator.validate_str(text) is None
+    assert validator.validate_str(text.replace('"library"', '"anything"')) is not None
+
+
 def test_the_bill_has_the_hash_of_each_file_that_was_fetched(bill: list[dict[str, Any]]) -> None:
-    fetched = {hashlib.sha256(file.read_bytes()).hexdigest() for file in (image.cache_directory() / "pinned").iterdir()}
+    fetched = {hashlib.sha256(file.read_bytes()).hexdigest() for file in packages.pinned().iterdir()}
     told = {component["hashes"][0]["content"] for component in bill if "pypi" in component["purl"]}
     assert told <= fetched
     assert all(f"sha256:{digest}" in REQUIREMENTS for digest in told)
@@ -177,11 +186,11 @@ def test_rpmlint_has_nothing_to_say_but_what_is_answered(rpm: Path) -> None:
 @pytest.mark.parametrize("kind", ["deb", "rpm"])
 def test_a_second_build_makes_the_same_file(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     first: Path = request.getfixturevalue(kind)
-    assert image.build(tmp_path, kind).read_bytes() == first.read_bytes()
+    assert packages.build(tmp_path, kind).read_bytes() == first.read_bytes()
 
 
 def test_a_library_with_another_hash_is_refused(tmp_path: Path) -> None:
-    for file in (image.cache_directory() / "pinned").iterdir():
+    for file in packages.pinned().iterdir():
         (tmp_path / file.name).symlink_to(file)
     (changed,) = tmp_path.glob("tenacity-*.whl")
     content = changed.read_bytes()

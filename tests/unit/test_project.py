@@ -38,7 +38,7 @@ DOCUMENTS = [
 # Every block of commands in the documents, and what runs it.
 RUN_BY = {
     ("README.md", "try"): "tests/integration/test_demo.py",  # and `make test` is what runs this
-    ("README.md", "install"): "testbed/image.py",
+    ("README.md", "install"): "testbed/wheel.py",
     ("README.md", "install-debian"): "vm-tests/test_packages.py",
     ("README.md", "install-el"): "vm-tests/test_packages.py",
     ("docs/packaging.md", "upgrade"): "vm-tests/test_packages.py",

@@ -3,7 +3,6 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -16,17 +15,12 @@ _times = pytest.StashKey[list[str]]()
 
 
 @pytest.fixture(scope="session")
-def image(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Image:
-    """A kernel, and a Debian with nodeagent, which knows of no site yet."""
+def image(able: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Image:
+    """A kernel, and a Debian with nodeagent's package, which knows of no site yet."""
     search = os.environ["PATH"] + ":/usr/sbin:/sbin"
     if missing := [program for program in NEEDED if shutil.which(program, path=search) is None]:
         pytest.skip(f"needs {', '.join(missing)}")
-    layers: list[Path] = request.getfixturevalue("layers")
-    *product, _ = layers
-    debian = diskless.debian()
-    scratch = tmp_path_factory.mktemp("archives")
-    packed = [diskless.packed(layer, scratch / f"{layer.name}.img") for layer in reversed(product)]
-    return Image(kernel=debian.kernel, initramfs=(*debian.initramfs, *packed))
+    return diskless.with_package(request.getfixturevalue("deb"), tmp_path_factory.mktemp("diskless"))
 
 
 @pytest.fixture(scope="module")

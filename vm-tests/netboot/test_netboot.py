@@ -1,29 +1,30 @@
-"""Nodes that the network boots, whose root is in memory: three at once, each enrolled in its own way.
+"""Nodes that the network boots, whose root is in memory: all at once, each enrolled in its own way.
 
-The tests follow these nodes from one event to the next, in the order in which they stand here: a boot takes a minute.
+They are switched on once, since a boot takes a minute. Each test brings them to where it begins, and can be run alone.
 """
 
 import shutil
 import subprocess  # noqa: TID251 - the seed's server is a program
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from testbed import diskless, enrolled, xcat
+from testbed import diskless, xcat
 from testbed.agent import Agent
 from testbed.diskless import Image
-from testbed.enrolled import Enrolled
+from testbed.enrolled import Administrator, Enrolled
 from testbed.gitserver import GitServer
 from testbed.keeper import DIES_WITH_OWNER
-from testbed.netboot import HOST, NetbootNode
+from testbed.netboot import BOOTS_WITHIN, HOST, NetbootNode
 from testbed.programs import wait_until
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 KEPT = PROJECT / "build/vm-tests"  # consoles and journals of nodes that failed
 GIT_PORT, SEED_PORT = 2222, 8000  # the network is our own: no other server can be there
-XCAT, CLOUD_INIT, CREDENTIAL = "compute-001", "compute-002", "compute-003"
+XCAT, CLOUD_INIT, SMBIOS, FW_CFG = NAMES = ("compute-001", "compute-002", "compute-003", "compute-004")
 Nodes = dict[str, NetbootNode]
 
 
@@ -49,13 +50,15 @@ def seed(network: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="module")
-def ways(server: GitServer, seed: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Enrolled]:
+def ways(image: Image, server: GitServer, seed: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Enrolled]:
     """How each node was enrolled."""
     here = tmp_path_factory.mktemp("enrolled")
+    administrator = Administrator(image.layers, server)
     return {
-        XCAT: enrolled.by_xcat(here / XCAT, server),
-        CLOUD_INIT: enrolled.by_cloud_init(here / CLOUD_INIT, server, seed=seed, url=f"http://{HOST}:{SEED_PORT}/"),
-        CREDENTIAL: enrolled.by_credential(here / CREDENTIAL, server),
+        XCAT: administrator.by_xcat(here / XCAT),
+        CLOUD_INIT: administrator.by_cloud_init(here / CLOUD_INIT, seed=seed, url=f"http://{HOST}:{SEED_PORT}/"),
+        SMBIOS: administrator.by_smbios(here / SMBIOS),
+        FW_CFG: administrator.by_fw_cfg(here / FW_CFG),
     }
 
 
@@ -68,7 +71,7 @@ def nodes(
     nodes = {}
     for name, way in ways.items():
         site = diskless.packed(way.root, here / f"{name}.img")
-        own = Image(kernel=image.kernel, initramfs=(*image.initramfs, site))
+        own = replace(image, initramfs=(*image.initramfs, site))
         nodes[name] = NetbootNode(
             here / name, own, network=network, host_name=name, parameters=way.parameters, devices=way.devices
         )
@@ -86,7 +89,25 @@ def nodes(
         node.destroy()
 
 
-@pytest.mark.parametrize("name", [XCAT, CLOUD_INIT, CREDENTIAL])
+@pytest.fixture
+def configured(nodes: Nodes, server: GitServer) -> Nodes:
+    """Each is up, and has applied the server's newest commit."""
+    for node in nodes.values():
+        node.wait_up()
+        node.wait_applied(server.git("rev-parse", "HEAD"))
+    return nodes
+
+
+@pytest.fixture
+def away(configured: Nodes, server: GitServer) -> Iterator[GitServer]:
+    """The git server does not answer, until the test starts it again."""
+    server.stop()
+    yield server
+    if not server.is_up:
+        server.start()
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_nodes_that_boot_at_once_become_ready(
     name: str, nodes: Nodes, server: GitServer, say_time: Callable[[str], None]
 ) -> None:
@@ -98,8 +119,17 @@ def test_nodes_that_boot_at_once_become_ready(
     assert node.exec("stat", "--file-system", "--format=%T", "/").strip() in {"tmpfs", "ramfs"}
 
 
-def test_xcat_is_told_booted_and_its_log_has_no_password(nodes: Nodes, server: GitServer) -> None:
-    node = nodes[XCAT]
+def test_the_image_has_the_package_and_neither_pip_nor_compiler(configured: Nodes) -> None:
+    node = configured[XCAT]
+    assert node.exec("dpkg-query", "--show", "--showformat=${Status}", "nodeagent") == "install ok installed"
+    told = node.exec("dpkg", "--verify", "nodeagent", check=False).splitlines()
+    changed = {line.split()[-1] for line in told}
+    assert {path for path in changed if not path.startswith("/usr/share/")} <= {"/etc/nodeagent/nodeagent.toml"}
+    assert node.status_of("sh", "-c", "command -v gcc || python3 -c 'import pip' 2>/dev/null") != 0
+
+
+def test_xcat_is_told_booted_and_its_log_has_no_password(configured: Nodes, server: GitServer) -> None:
+    node = configured[XCAT]
     wait_until("xCAT is told", lambda: node.exists(xcat.STATUS))
     assert node.read(xcat.STATUS).strip() == "booted"
     assert "main@sha1:" in node.read(xcat.LOG)
@@ -107,39 +137,46 @@ def test_xcat_is_told_booted_and_its_log_has_no_password(nodes: Nodes, server: G
     assert server.password not in node.exec(*shown, check=False)
 
 
-def test_cloud_init_ends_well(nodes: Nodes) -> None:
-    assert "status: done" in nodes[CLOUD_INIT].exec("cloud-init", "status", "--wait", check=False)
+def test_cloud_init_ends_well(configured: Nodes) -> None:
+    assert "status: done" in configured[CLOUD_INIT].exec("cloud-init", "status", "--wait", check=False)
 
 
-def test_the_password_in_the_firmware_is_all_that_a_node_needs(nodes: Nodes) -> None:
-    node = nodes[CREDENTIAL]
+@pytest.mark.parametrize("name", [SMBIOS, FW_CFG])
+def test_the_password_in_the_firmware_is_all_that_a_node_needs(name: str, configured: Nodes) -> None:
+    node = configured[name]
     assert not node.exists("/run/nodeagent.password")
     assert node.status_of("grep", "-rqs", "password", "/etc/nodeagent") == 1
 
 
-def test_a_new_commit_comes_to_all_while_they_are_up(nodes: Nodes, server: GitServer) -> None:
+def test_a_new_commit_comes_to_all_while_they_are_up(configured: Nodes, server: GitServer) -> None:
     (server.work / "files/sssd/sssd.conf").write_text("[sssd]\n")
     newest = server.commit("Another sssd.conf")
-    for node in nodes.values():
+    for node in configured.values():
         node.wait_applied(newest)
         assert node.read("/etc/sssd/sssd.conf") == "[sssd]\n"
 
 
-def test_a_reboot_forgets_everything_and_without_git_the_node_waits_for_it(
-    nodes: Nodes, server: GitServer, say_time: Callable[[str], None]
+def test_a_reboot_forgets_everything_and_without_git_the_nodes_wait_for_it(
+    configured: Nodes, away: GitServer, say_time: Callable[[str], None]
 ) -> None:
-    node = nodes[XCAT]
-    node.exec("touch", "/root/left-behind")
-    server.stop()
-    node.reboot()
-    assert not node.exists("/root/left-behind")
-    Agent(node).wait_condition("Reconciling", "RemoteUnreachable", seconds=120)
-    assert node.status_of("nodeagent", "ready") != 0
-    assert not node.exists(xcat.STATUS)
-    assert not node.exists("/etc/munge/munge.key")
-    server.start()
-    node.wait_applied(server.git("rev-parse", "HEAD"))
-    say_time(f"netboot: {XCAT} was Ready again, without git at first, after {node.seconds_to_ready():.1f} s")
-    wait_until("xCAT is told", lambda: node.exists(xcat.STATUS))
-    assert node.read(xcat.STATUS).strip() == "booted"
-    assert node.read("/etc/hosts").count("mgmt.cluster.example") == 1
+    ways = {name: configured[name] for name in (XCAT, CLOUD_INIT, FW_CFG)}
+    for node in ways.values():
+        node.exec("touch", "/root/left-behind")
+        node.reboot()
+    for node in ways.values():
+        node.wait_up()
+        assert not node.exists("/root/left-behind")
+        Agent(node).wait_condition("Reconciling", "RemoteUnreachable", seconds=BOOTS_WITHIN)
+        assert node.status_of("nodeagent", "ready") != 0
+        assert not node.exists("/etc/munge/munge.key")
+    assert not configured[XCAT].exists(xcat.STATUS)
+    assert "status: running" in configured[CLOUD_INIT].exec("cloud-init", "status", check=False)
+
+    away.start()
+    for name, node in ways.items():
+        node.wait_applied(away.git("rev-parse", "HEAD"))
+        say_time(f"netboot: {name} was Ready again, without git at first, after {node.seconds_to_ready():.1f} s")
+        assert node.read("/etc/hosts").count("mgmt.cluster.example") == 1
+    wait_until("xCAT is told", lambda: configured[XCAT].exists(xcat.STATUS))
+    assert configured[XCAT].read(xcat.STATUS).strip() == "booted"
+    assert "status: done" in configured[CLOUD_INIT].exec("cloud-init", "status", "--wait", check=False)
