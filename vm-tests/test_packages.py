@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from nodeagent import __version__
+from nodeagent.enroll import xcat
 from testbed import documents, packages
 from testbed.agent import Agent
 from testbed.gitserver import GitServer
@@ -222,6 +223,27 @@ def test_post_sh_may_upgrade_the_package_under_itself(
     agent.wait_applied(commit)
     assert node.read("/run/steps").split() == ["begun", "ended"]
     assert any("slow exited with code 0" in line for line in agent.log("postscripts"))
+
+
+def test_genimages_postinstall_brings_the_rpm_and_the_configuration_and_the_image_boots_configured(
+    el: El, node: Node, server: GitServer, agent: Agent
+) -> None:
+    el.bring(node.seed)
+    custom = node.seed / "srv/custom"
+    (node.seed / "etc/nodeagent").rename(custom)
+    (custom / "nodeagent.postinstall").write_bytes(xcat.postinstall().content)
+    server.start()
+    node.boot()
+    # The root of the image is the machine's own, seen from where nothing runs.
+    node.exec("sh", "-exc", "mkdir /srv/rootimg; mount --bind / /srv/rootimg; cp /srv/dist/nodeagent-*.rpm /srv/custom")
+    node.exec("sh", "-c", "rpm --root /srv/rootimg --install /srv/dist/el-stand-in-*.rpm")
+    node.exec("sh", "/srv/custom/nodeagent.postinstall", "/srv/rootimg", timeout=120)
+    assert node.exec("chroot", "/srv/rootimg", "nodeagent", "--version").strip() == f"nodeagent {__version__}"
+    assert node.exec("systemctl", "--root=/srv/rootimg", "is-enabled", "nodeagent.service").strip() == "enabled"
+    files = node.exec("sh", "-c", "cd /srv/rootimg/etc/nodeagent && stat -c '%a %n' key.enc known_hosts nodeagent.toml")
+    assert files.splitlines() == ["600 key.enc", "644 known_hosts", "644 nodeagent.toml"]
+    node.reboot(credentials={CREDENTIAL: server.password})
+    agent.wait_applied(server.git("rev-parse", "HEAD"))
 
 
 def test_a_removal_leaves_what_is_not_the_packages(
