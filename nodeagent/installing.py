@@ -9,7 +9,7 @@ from nodeagent.ledger import database, statements
 from nodeagent.ledger.sources import Source
 from nodeagent.model.evaluation import Revision
 from nodeagent.model.events import Notice, Reporter
-from nodeagent.source import poll
+from nodeagent.source import bounds, poll
 from nodeagent.source.checkout import tree
 from nodeagent.source.checkout.checkout import Checkout
 from nodeagent.source.checkout.handover import export, receive
@@ -69,6 +69,7 @@ class Installing:
             tagged = config.source.ref if approve else ""
 
             def send(out: BinaryIO) -> None:
+                bounds.bound(config.limits)
                 confine(config.source.user)
                 export(poll.store_path(config), commit, have, out, standing=standing, tagged=tagged)
 

@@ -5,7 +5,7 @@ import enum
 from pathlib import Path
 
 from nodeagent.config import Config
-from nodeagent.errors import NodeagentError, StoreUnusable
+from nodeagent.errors import NodeagentError, RevisionRejected, StoreUnusable
 from nodeagent.model.events import Notice, Reporter
 from nodeagent.source.remote import mirrors, refs
 from nodeagent.source.remote.access import Access
@@ -144,7 +144,7 @@ class Follower:
 
     def _settle(self, store: git.Store, commit: str, standing: Standing) -> str:
         if commit in standing.commits[:1]:  # the node stands there: nobody needs what was before
-            with contextlib.suppress(StoreUnusable):  # a disk without room for both: the large one serves as well
+            with contextlib.suppress(StoreUnusable, RevisionRejected):  # no room for both: the large one serves as well
                 store.keep_small(commit)
         return commit
 

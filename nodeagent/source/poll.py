@@ -12,7 +12,7 @@ from nodeagent.config import Config
 from nodeagent.errors import NodeagentError, ReferenceNotFound, TransientError
 from nodeagent.model.events import Notice, Reporter
 from nodeagent.model.outcomes import AcceptOutcome, Failure, PollOutcome
-from nodeagent.source import storage
+from nodeagent.source import bounds, storage
 from nodeagent.source.confine import account, confine
 from nodeagent.source.following import Follower
 from nodeagent.source.remote import access, refs, retry
@@ -156,6 +156,7 @@ def examine(config: Config, name: str, standing: Standing, credentials_directory
 
 
 def _become_fetcher(config: Config) -> None:
+    bounds.bound(config.limits)
     confine(config.source.user)
     git.configure(home_path(config), config.source.connect_timeout, config.source.timeout)
     git.begin_fetching(store_path(config))

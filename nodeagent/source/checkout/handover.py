@@ -4,7 +4,8 @@ The stream is a row of frames: one byte for the kind, the length in 8 bytes (big
 are asked for, first the annotated tag by which the ref stands for the commit (empty without one). Then the commit;
 when an ancestor is asked for, the commits that lead from it back to the ancestor; then trees and blobs in the order in
 which a depth-first walk of the tree meets them, each once, without the blobs that the receiver has; then an end frame.
-An error frame may come at any time.
+An error frame may come at any time. The length of a large object comes ahead in a frame without content, before its
+sender has it in memory.
 
 The receiver makes the same walk. It knows from the objects before it which id comes next, so the sender has nothing to
 choose: an object that does not hash to that id ends the hand-over, and names, modes and order come only from trees
@@ -14,7 +15,7 @@ that the commit vouches for. What is left to judge is the commit's own content: 
 import contextlib
 import os
 import struct
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,6 +35,8 @@ _FRAME = struct.Struct(">cQ")
 _FRAMES = {Kind.COMMIT: b"c", Kind.TREE: b"t", Kind.BLOB: b"b", Kind.TAG: b"g"}
 _ERROR = b"e"
 _END = b"."
+_AHEAD = b"l"  # the length of the next frame
+_LARGE = 1 << 20  # bytes; of what is told ahead
 _CHUNK = 1 << 16
 _LONGEST_COMMIT = 1 << 20  # bytes
 _LONGEST_ENTRY = 7 + 1 + objects.LONGEST_NAME + 1 + objects.ID_BYTES  # of a tree, in bytes
@@ -108,8 +111,7 @@ def _export(store: git.Store, commit: str, have: Container[str], stream: BinaryI
     for oid in descent(store, commit, standing):
         _send(stream, _FRAMES[Kind.COMMIT], store.read(oid))
     with contextlib.suppress(objects.MalformedError):  # the receiver finds it too, and says so
-        for kind, content in _contents(store, objects.commit_tree(store.read(commit)), have):
-            _send(stream, _FRAMES[kind], content)
+        _send_contents(store, objects.commit_tree(store.read(commit)), have, stream)
         _send(stream, _END, b"")
     stream.flush()
 
@@ -119,7 +121,7 @@ def _send(stream: BinaryIO, frame: bytes, content: bytes) -> None:
     stream.write(content)
 
 
-def _contents(store: git.Store, tree: str, have: Container[str]) -> Iterator[tuple[Kind, bytes]]:
+def _send_contents(store: git.Store, tree: str, have: Container[str], stream: BinaryIO) -> None:
     """Trees and blobs in the order of a depth-first walk, each once (a blob twice if it is file and link)."""
     sent: set[tuple[Mode, str]] = set()
     walk = [iter([TreeEntry(mode=Mode.DIRECTORY, name=b"", oid=tree)])]
@@ -133,12 +135,14 @@ def _contents(store: git.Store, tree: str, have: Container[str]) -> Iterator[tup
         if known or (mode, entry.oid) in sent:
             continue
         sent.add((mode, entry.oid))
+        size = store.size(entry.oid)
+        if size > _LARGE:
+            stream.write(_FRAME.pack(_AHEAD, size))
+            stream.flush()
         content = store.read(entry.oid)
+        _send(stream, _FRAMES[Kind.TREE if mode is Mode.DIRECTORY else Kind.BLOB], content)
         if mode is Mode.DIRECTORY:
-            yield Kind.TREE, content
             walk.append(iter(objects.tree_entries(content)))
-        else:
-            yield Kind.BLOB, content
 
 
 # --- receiving -------------------------------------------------------------------------------------------------
@@ -291,6 +295,8 @@ class _Receiver:
     def _frame(self, expected: bytes, shown: str, limit: int = 0) -> int:
         """Read a frame's head; the length of its content."""
         frame, length = _FRAME.unpack(self._read(_FRAME.size))
+        if frame == _AHEAD:
+            frame, length = _FRAME.unpack(self._read(_FRAME.size)) if length <= limit else (expected, length)
         if frame == _ERROR and length <= _LONGEST_ERROR:
             code, _, text = self._read(length).decode(errors="replace").partition("\0")
             raise by_code(code, one_line(text))

@@ -8,6 +8,8 @@ from nodeagent.errors import ReferenceNotFound
 from nodeagent.source.foreign import one_line
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+# A name that the server chose, and that goes into what it is asked: none with a meaning there (git check-ref-format).
+_NAME = re.compile(r"refs/(heads|tags)/(?!.*(\.\.|//|@\{|\.lock|/\.))[^\x00-\x20~^:?*\[\\\x7f]+(\^\{\})?")
 _PEELED = "^{}"  # behind a tag's name: what an annotated tag stands for
 _BRANCHES, _TAGS = "refs/heads/", "refs/tags/"
 _MOST_SHOWN = 5
@@ -39,7 +41,7 @@ def find(url: str, heads: Mapping[str, str], ref: str) -> Target:
         ReferenceNotFound: there is none.
     """
     if is_commit(ref):
-        name = next((n for n, oid in heads.items() if oid == ref and n.startswith((_BRANCHES, _TAGS))), "")
+        name = next((n for n, oid in heads.items() if oid == ref and _NAME.fullmatch(n)), "")
         return Target(shown=f"commit {ref}", name=name.removesuffix(_PEELED), commit=ref)
     for full, kind in ((ref, "ref"), (_BRANCHES + ref, "branch"), (_TAGS + ref, "tag")):
         if full in heads and full.startswith("refs/") and not full.endswith(_PEELED):

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from nodeagent.errors import StoreUnusable
+from nodeagent.errors import RevisionRejected, StoreUnusable
 from nodeagent.source.libgit2 import enums, pygit2
 from nodeagent.source.remote.access import Access
 from nodeagent.source.remote.connection import FETCHED, Remote
@@ -21,6 +21,7 @@ _KINDS = {
 }
 
 _TAGS = "refs/nodeagent/tags/"  # by which annotated tag a ref that is followed stands for its commit
+_TOO_LARGE = "an object takes more memory than [limits] allows: shrink it, or raise limits.file_bytes"
 _GROWTH = 2  # times the room of a fresh shallow clone
 _FRESH = "nodeagent-fresh"  # in the store: bytes that its packs took when it was fresh
 
@@ -138,11 +139,21 @@ class Store:
             cut_off = [] if self.is_whole else (self.path / "shallow").read_text().split()
         return all(self.is_ancestor(border, commit) for border in cut_off)
 
+    def size(self, oid: str) -> int:
+        """How many bytes :meth:`read` would give, as the store says; nothing of it is read.
+
+        Raises:
+            StoreUnusable: it is not there, or damaged.
+        """
+        with self._reading():
+            return self._repository.odb.read_header(pygit2.Oid(hex=oid))[1]
+
     def read(self, oid: str) -> bytes:
         """The raw content of an object, without git's header.
 
         Raises:
             StoreUnusable: it is not there, or damaged.
+            RevisionRejected: there is not enough memory for it.
         """
         with self._reading():
             number, content = self._repository.odb.read(pygit2.Oid(hex=oid))
@@ -244,7 +255,11 @@ class Store:
     def _reading(self) -> Iterator[None]:
         try:
             yield
+        except MemoryError as error:
+            raise RevisionRejected(_TOO_LARGE) from error
         except (pygit2.GitError, KeyError, ValueError, OSError) as error:
+            if "out of memory" in str(error).lower():
+                raise RevisionRejected(_TOO_LARGE) from error
             raise StoreUnusable(
                 f"{self.path}: the store of fetched commits is damaged: {error}: it is made anew"
             ) from error

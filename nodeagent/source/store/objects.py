@@ -116,10 +116,10 @@ def tree_entries(content: bytes) -> Sequence[TreeEntry]:
     """Take a tree apart.
 
     Raises:
-        MalformedError: it is cut off, has an unknown mode or the same name twice.
+        MalformedError: it is cut off, has an unknown mode, the same name twice, or another order than git's.
     """
     entries: dict[bytes, TreeEntry] = {}
-    at = 0
+    at, before = 0, b""
     while at < len(content):
         mode, space, _ = content[at : at + 8].partition(b" ")
         start = at + len(mode) + 1
@@ -130,7 +130,11 @@ def tree_entries(content: bytes) -> Sequence[TreeEntry]:
         name = content[start:end]
         if name in entries:
             raise MalformedError(f"a tree has the name {name!r} twice")
-        entries[name] = TreeEntry(mode=_mode(mode), name=name, oid=content[end + 1 : at].hex())
+        entry = entries[name] = TreeEntry(mode=_mode(mode), name=name, oid=content[end + 1 : at].hex())
+        place = name + b"/" if entry.mode is Mode.DIRECTORY else name
+        if place < before:
+            raise MalformedError(f"a tree whose names are not in git's order, from {name!r} on")
+        before = place
     return list(entries.values())
 
 

@@ -39,12 +39,13 @@ def place(tmp_path_factory):
     git(directory, "add", "--all")
     git(directory, "commit", "-q", "-m", "one")
     git(directory, "commit", "-q", "-m", "two", "--allow-empty")
+    git(directory, "tag", "-a", "-m", "three", "annotated")
     return directory
 
 
 @pytest.mark.parametrize("kind", list(Kind))
 def test_ids_are_the_ones_that_git_computes(place, kind):
-    name = {Kind.COMMIT: "HEAD", Kind.TREE: "HEAD:", Kind.BLOB: "HEAD:script"}[kind]
+    name = {Kind.COMMIT: "HEAD", Kind.TREE: "HEAD:", Kind.BLOB: "HEAD:script", Kind.TAG: "annotated"}[kind]
     content = git(place, "cat-file", kind, name)
 
     assert object_id(kind, content) == git(place, "rev-parse", name).decode().strip()
@@ -104,6 +105,8 @@ def test_a_commit_with_a_parent_that_is_no_id_is_malformed():
         b"0x81a4 a\0" + RAW,
         b"100644 a\0" + RAW + b"100755 a\0" + RAW,
         b"100644 a\0" + RAW + b"40000 a\0" + RAW,
+        b"100644 b\0" + RAW + b"100644 a\0" + RAW,
+        b"40000 a\0" + RAW + b"100644 a.b\0" + RAW,  # a directory is sorted as if its name ended with a slash
     ],
 )
 def test_a_tree_that_git_would_not_write_is_malformed(content):
