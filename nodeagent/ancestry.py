@@ -1,5 +1,7 @@
 """What the next revision must descend from: the ledger knows, the source asks."""
 
+import json
+
 from nodeagent.config import Config
 from nodeagent.errors import LedgerUnavailable
 from nodeagent.ledger import accepted, database, statements
@@ -8,10 +10,18 @@ from nodeagent.source.remote import refs
 from nodeagent.source.trust.history import Standing
 
 
-def standing(config: Config, known: str) -> Standing:
-    """By the ledger as it is now; nothing is locked. Without one, ``known`` (a commit, or empty) is what counts."""
+def standing(config: Config, known: str, note: bytes = b"") -> Standing:
+    """By the ledger as it is now; nothing is locked. Without one, ``known`` (a commit, or empty) is what counts.
+
+    ``note`` is what :func:`noted` made of the ledger, if nobody has written to it since: to open it takes as long as
+    all else that a poll does on the node.
+    """
     if refs.is_commit(config.source.ref):
         return Standing()  # who names a commit has decided
+    if note:
+        url, commits, authored = json.loads(note)
+        if url == config.source.url:
+            return Standing(commits=tuple(commits), authored=authored, earliest=config.source.earliest)
     found = begin(config)
     try:
         with database.readable(config.paths.state) as connection:
@@ -43,3 +53,12 @@ def since(config: Config, connection: database.Connection, source: Source, commi
         authored=origin.authored if origin is not None else 0,
         earliest=config.source.earliest,
     )
+
+
+def noted(config: Config, connection: database.Connection, source: Source) -> bytes:
+    """What :func:`standing` would read in the ledger; empty for a node that stands nowhere."""
+    state = source.state()
+    if state is None or not state.commit:
+        return b""
+    found = since(config, connection, source, state.commit)
+    return json.dumps([source.name, found.commits, found.authored]).encode()

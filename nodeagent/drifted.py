@@ -4,7 +4,7 @@ import os
 import time
 from dataclasses import dataclass
 
-from nodeagent import node
+from nodeagent import ancestry, node
 from nodeagent.config import Config
 from nodeagent.evaluate import policy
 from nodeagent.ledger import changes, database, destinations, drift, watch
@@ -75,4 +75,5 @@ class Drifts:
         told = [p for p in found.drifted if drift.policy_of(p, self._config.drift) == "report"]
         if settled and not waits and len(told) == len(found.drifted):
             as_told = ((os.fsencode(path), stat) for path in told if (stat := destinations.lstat(path)) is not None)
-            watch.write(self._config.paths.runtime, node.boot_id(), [*found.settled, *as_told])
+            note = ancestry.noted(self._config, self._connection, self._source)
+            watch.write(self._config.paths.runtime, node.boot_id(), [*found.settled, *as_told], note)

@@ -40,8 +40,9 @@ _WARNING = 4  # syslog severity
 
 def poll(config: Config, current: str, stop: threading.Event, reporter: Reporter) -> PollOutcome:
     """Look at the node and at the remote, and fetch what is new; gives up root in this process."""
-    reporter.report(Looked(quiet=watch.is_quiet(config.paths.runtime, node.boot_id())))
-    standing = ancestry.standing(config, current)
+    note = watch.look(config.paths.runtime, node.boot_id())
+    reporter.report(Looked(quiet=note is not None))
+    standing = ancestry.standing(config, current, note or b"")
     return source_poll.poll(config, current, stop, reporter, _credentials(), standing=standing)
 
 

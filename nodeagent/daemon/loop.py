@@ -100,6 +100,7 @@ class Daemon:
 
     def _tick(self) -> None:
         self._schedule()
+        self._board.publish()  # before the fork: every page of memory that is written after it has to be copied
         self._cycle.begin()
 
     def _schedule(self) -> None:

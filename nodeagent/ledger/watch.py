@@ -6,7 +6,7 @@ slightest difference, or no list, means that the apply worker has to look, with 
 
 The file lies on tmpfs. It begins with the boot id, so that one of an earlier boot does not count, and holds for each
 destination the fields of :class:`nodeagent.model.destinations.Stat` (all 0 for one that is not to be there),
-the length of the path, and the path.
+the length of the path, and the path. Between the two stands a note of the caller's: what he would else ask the ledger.
 """
 
 import contextlib
@@ -18,12 +18,13 @@ from pathlib import Path
 from nodeagent.model.destinations import Stat
 
 _NAME = "watch"
+_NOTE = struct.Struct("<I")  # its length
 _RECORD = struct.Struct("<IIIQqqQI")
 
 
-def write(runtime: Path, boot: str, destinations: Iterable[tuple[bytes, Stat]]) -> None:
-    """Write the list anew."""
-    content = bytearray(boot.encode())
+def write(runtime: Path, boot: str, destinations: Iterable[tuple[bytes, Stat]], note: bytes = b"") -> None:
+    """Write the list anew, with what :func:`look` is to give back."""
+    content = bytearray(boot.encode() + _NOTE.pack(len(note)) + note)
     for path, stat in destinations:
         content += _RECORD.pack(*stat, len(path)) + path
     staged = runtime / f".{_NAME}.new"
@@ -46,16 +47,21 @@ def mark(runtime: Path) -> int:
         return 0
 
 
-def is_quiet(runtime: Path, boot: str) -> bool:
-    """Tell whether the node was settled, and every destination still looks as it did then."""
+def look(runtime: Path, boot: str) -> bytes | None:
+    """The note of the list, if the node was settled and every destination still looks as it did then; else None."""
     try:
         with open(runtime / _NAME, "rb") as file:
             content = file.read()
     except OSError:
-        return False
+        return None
+    head = len(boot) + _NOTE.size
     if content[: len(boot)] != boot.encode():
-        return False
-    offset = len(boot)
+        return None
+    end = head + _NOTE.unpack_from(content, len(boot))[0]
+    return content[head:end] if _is_as_listed(content, end) else None
+
+
+def _is_as_listed(content: bytes, offset: int) -> bool:
     while offset < len(content):
         *fields, length = _RECORD.unpack_from(content, offset)
         offset += _RECORD.size + length

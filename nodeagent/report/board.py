@@ -140,8 +140,9 @@ class Board:
         return self._line
 
     def _learn(self, **what: Any) -> None:
-        self._facts = replace(self._facts, **what)
-        self._news = True
+        facts = replace(self._facts, **what)
+        self._news = self._news or facts != self._facts
+        self._facts = facts
 
     def _take(self, outcome: ApplyOutcome) -> None:
         observing = self._facts.outcome is not None and self._facts.outcome.mode is Mode.OBSERVING

@@ -36,7 +36,7 @@ class Observer:
 
     def is_quiet(self):
         """Whether the daemon's next cycle would leave it at this plan."""
-        return watch.is_quiet(self.site.config().paths.runtime, node.boot_id())
+        return watch.look(self.site.config().paths.runtime, node.boot_id()) is not None
 
     def said(self):
         kinds = (PlannedChange, PlannedStep)

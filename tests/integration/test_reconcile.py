@@ -60,7 +60,7 @@ class Node:
         return self.apply(**wishes)
 
     def quiet(self) -> bool:
-        return watch.is_quiet(self.site.config().paths.runtime, node.boot_id())
+        return watch.look(self.site.config().paths.runtime, node.boot_id()) is not None
 
 
 @pytest.fixture
@@ -78,6 +78,20 @@ def test_a_cycle_brings_the_node_to_the_branch_and_the_next_one_has_nothing_to_d
     second = follower.cycle()
     assert second.evaluation is None
     assert follower.quiet()
+
+
+def test_a_quiet_poll_knows_what_must_come_next_without_the_ledger(follower):
+    commit = follower.push("true")
+    follower.cycle()
+    config = follower.site.config()
+    note = watch.look(config.paths.runtime, node.boot_id())
+    asked = ancestry.standing(config, "")
+    assert asked.commits == (commit,)
+    assert ancestry.standing(config, "", note) == asked
+    (config.paths.state / "ledger.db").rename(config.paths.state / "elsewhere")
+    assert ancestry.standing(config, "", note) == asked
+    other = config.model_copy(update={"source": config.source.model_copy(update={"url": "ssh://git@elsewhere/r.git"})})
+    assert ancestry.standing(other, "", note) == ancestry.standing(other, "")
 
 
 def test_the_checkout_belongs_to_root_and_nobody_else_enters_it(follower):

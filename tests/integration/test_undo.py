@@ -242,7 +242,7 @@ def test_the_daemon_looks_again_after_an_undo(local, verb):
     runtime = local.top / "run"
     watch.write(runtime, node.boot_id(), [])
     verb("undo", local.root / "motd")
-    assert not watch.is_quiet(runtime, node.boot_id())
+    assert watch.look(runtime, node.boot_id()) is None
 
 
 ADDED = "echo ours >>$D/hosts; echo alone >>$D/new\nCOPY files/tree/ $D/tree/"

@@ -17,7 +17,7 @@ def watched(tmp_path):
 
 
 def test_a_node_that_nobody_touched_is_quiet(watched):
-    assert watch.is_quiet(watched, "boot")
+    assert watch.look(watched, "boot") is not None
 
 
 @pytest.mark.parametrize(
@@ -32,25 +32,25 @@ def test_a_node_that_nobody_touched_is_quiet(watched):
 )
 def test_the_slightest_difference_is_not_quiet(watched, touch):
     touch(watched)
-    assert not watch.is_quiet(watched, "boot")
+    assert watch.look(watched, "boot") is None
 
 
 def test_what_was_left_absent_is_quiet_until_something_is_there(tmp_path):
     (tmp_path / "f").write_text("")
     watch.write(tmp_path, "boot", [(os.fsencode(tmp_path / name), ABSENT) for name in ("gone", "f/below")])
-    assert watch.is_quiet(tmp_path, "boot")
+    assert watch.look(tmp_path, "boot") is not None
     (tmp_path / "gone").touch()
-    assert not watch.is_quiet(tmp_path, "boot")
+    assert watch.look(tmp_path, "boot") is None
 
 
 def test_a_list_of_another_boot_does_not_count(watched):
-    assert not watch.is_quiet(watched, "toob")
+    assert watch.look(watched, "toob") is None
 
 
 def test_without_a_list_the_apply_worker_has_to_look(watched):
     watch.remove(watched)
     watch.remove(watched)
-    assert not watch.is_quiet(watched, "boot")
+    assert watch.look(watched, "boot") is None
 
 
 def test_the_list_is_for_root_alone(watched):
@@ -59,4 +59,13 @@ def test_the_list_is_for_root_alone(watched):
 
 def test_an_empty_list_of_this_boot_is_quiet(tmp_path):
     watch.write(tmp_path, "boot", [])
-    assert watch.is_quiet(tmp_path, "boot")
+    assert watch.look(tmp_path, "boot") is not None
+
+
+def test_a_quiet_node_gives_the_note_back_that_was_left_with_its_list(tmp_path):
+    (tmp_path / "f").write_text("")
+    path = str(tmp_path / "f")
+    watch.write(tmp_path, "boot", [(os.fsencode(path), lstat(path))], note=b"any\0thing\n")
+    assert watch.look(tmp_path, "boot") == b"any\0thing\n"
+    (tmp_path / "f").write_text("else")
+    assert watch.look(tmp_path, "boot") is None
