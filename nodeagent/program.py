@@ -74,7 +74,7 @@ def prepare(directory: Path, text: bytes, by: Interpreter, pipes: Pipes, reporte
     if not program.whole and not os.access(directory, os.W_OK):
         program = replace(program, whole=f"{directory} is read-only, and nothing can take its place for a moment")
     if not program.whole:
-        with_verbs = with_prelude(program.text, pipes.prelude())
+        with_verbs = with_prelude(program.text, pipes.prelude(turns=program.turns))
         texts = {name: with_notice(one) for name, one in program.sourced.items()}
         originals = {name: script.text for name, script in program.scripts.items()}
         accepted = {

@@ -21,6 +21,7 @@ from nodeagent.evaluate.syntax import (
     Pipeline,
     Redirect,
     Script,
+    Substitution,
 )
 from nodeagent.evaluate.tokens import RESERVED
 
@@ -40,7 +41,14 @@ def parse(text: bytes, *, bash: bool = False) -> Script:
         return Script(text=text, block=Block(), error_line=text.count(b"\n", 0, error.at) + 1, bash=bash)
     except RecursionError:  # nested beyond all measure
         return Script(text=text, block=Block(), error_line=1, bash=bash)
-    return Script(text=text, block=block, comments=parser.comments(), heredocs=parser.heredocs(), bash=bash)
+    return Script(
+        text=text,
+        block=block,
+        comments=parser.comments(),
+        heredocs=parser.heredocs(),
+        substitutions=parser.substitutions(),
+        bash=bash,
+    )
 
 
 class _Parser(Words):
@@ -49,6 +57,7 @@ class _Parser(Words):
     def __init__(self, text: bytes, *, bash: bool) -> None:
         super().__init__(text, bash=bash)
         self._depth = 0
+        self._substitutions: dict[int, Substitution] = {}  # by their places: some words are read twice
 
     def program(self) -> Block:
         if (at := self._text.find(b"\0")) >= 0:
@@ -61,14 +70,19 @@ class _Parser(Words):
     def heredocs(self) -> tuple[HereDoc, ...]:
         return tuple(sorted(self._heredocs.values(), key=lambda heredoc: heredoc.begin))
 
+    def substitutions(self) -> tuple[Substitution, ...]:
+        return tuple(found for _, found in sorted(self._substitutions.items()))
+
     # --- lists ---
 
     def _substitution(self, at: int) -> int:
         """The commands of ``$(``, ``<(``: see :class:`nodeagent.evaluate.quoting.Quoting`."""
         here = self._aside(at)
-        self._block(frozenset({b")"}))
+        block = self._block(frozenset({b")"}))
         self._take(b")")
-        return self._back(here)
+        end = self._back(here)
+        self._substitutions[at] = Substitution(start=at, end=end, block=block)
+        return end
 
     def _block(self, ends: frozenset[bytes]) -> Block:
         """Statements up to one of these words or operators; ``b""`` is the end of the text."""

@@ -11,6 +11,9 @@ What the text becomes::
     if RUN name; ...        if { __na_at 5 && :; RUN name; __na_of && :; }; ...
     "$@" in RUN             __na_run "$@"; "$@"; __na_ran && :
     logger ... in RUN       __na_log ...
+    v=$(date >>/etc/b)      v=$({ __na_t=/etc/b; __na_st 6; date >>"$__na_o"; __na_sx 6 && __na_no; })
+    { ...; return; } >>F    { ...; { __na_tx 7 && :; return; }; } >>"$__na_o"
+    ( ... )                 { ( ... ); __na_up && :; }
     . ./lib.sh              { __na_dot . ./lib.sh && :; . ./lib.sh; }
 
 The verbs are in ``prelude.sh``. ``&& :`` keeps a status that the step was allowed to have (``set -e`` lets ``a && b``
@@ -53,6 +56,7 @@ def instrument(script: Script, file: str, understood: Understood, sourced: Sourc
     shared: frozenset[bytes] = frozenset().union(*map(temporary, files.values()), *unread)
     while True:  # a step that is to run each time may be what makes another one so
         statements = Statements(file)
+        statements.parallel = traits.parallel
         texts: dict[str, bytes] = {}
         for name, one in readable.items():
             meaning = Meaning(one, known, understood, Texts(one, traits))

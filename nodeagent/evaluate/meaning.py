@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from nodeagent.evaluate.copy_function import CopyFunction, Understood
 from nodeagent.evaluate.functions import Functions, rsync_flags
-from nodeagent.evaluate.leaving import gives_up
+from nodeagent.evaluate.leaving import LOOPS, gives_up
 from nodeagent.evaluate.outputs import Output, of_tee
 from nodeagent.evaluate.redirects import is_bashism, output_files, overwrites, prints_to_file
 from nodeagent.evaluate.sources import may_be_asked_twice
@@ -14,6 +14,7 @@ from nodeagent.evaluate.syntax import (
     AndOr,
     Block,
     Command,
+    Compound,
     Function,
     Node,
     Opaque,
@@ -24,6 +25,7 @@ from nodeagent.evaluate.syntax import (
 from nodeagent.evaluate.texts import Texts
 from nodeagent.evaluate.usage import mentions_status
 from nodeagent.evaluate.vocabulary import ACTING_BUILTINS, NEUTRAL, SHELL_WORDS, TEXT_COMMANDS
+from nodeagent.model.evaluation import Phase
 
 _ASKS_NAME = re.compile(rb"-[sfdiIAay]+|--(?:short|fqdn|long|domain|ip-address|all-ip-addresses|all-fqdns|alias)")
 _NAMES_A_JOB = re.compile(rb"\"?\$(?!\$)|%")  # $pid, not $$
@@ -45,6 +47,10 @@ class Meaning:
         self._known = known
         self._understood = understood
         self.texts = texts
+
+    def of(self, script: Script) -> "Meaning":
+        """The same for another text of the program."""
+        return Meaning(script, self._known, self._understood, self.texts.of(script))
 
     def slice(self, node: Node) -> bytes:
         return self._script.slice(node)
@@ -81,6 +87,19 @@ class Meaning:
             return self.texts.command(node)
         return () if node.assigns else self.texts.call(node)
 
+    def aside(self, node: Node, *, loops: int = 0) -> tuple[Output, ...]:
+        """Those that it may append to for a process beside the shell's own, or for a text that is read later.
+
+        A process that may live longer than the agent keeps only what it prints at once.
+        """
+        if isinstance(node, Compound):
+            found = () if is_bashism(node.redirects) else self.texts.compound(node, loops=loops)
+        else:
+            found = self.outputs(node)
+        if self.texts.parallel and not (isinstance(node, Command) and _is_brief(node)):
+            return ()
+        return tuple(o for o in found if o.phase is Phase.APPEND and not o.is_log)
+
     def prints(self, node: Command) -> bool:
         """Is there nothing to a command but what it prints, or a built-in does it or a function?"""
         if node.name in self._known.runs:
@@ -91,7 +110,7 @@ class Meaning:
     def _only_prints(self, node: Node, placed: Set[int]) -> bool:
         """Is there nothing to a part of a pipeline but what it prints, into nothing but the files that are placed?"""
         if not isinstance(node, Command):
-            return bool(placed) and self.texts.is_text(node)
+            return (bool(placed) and self.texts.is_text(node)) or self._appends(node)
         if node.name in self._known.usage:
             return False
         files = [*output_files(node.redirects), *(output.word for output in of_tee(node))]
@@ -100,6 +119,29 @@ class Meaning:
         return self.only_looks(node) or (
             self._looks(node) and bool(files) and all(id(word) in placed for word in files)
         )
+
+    def _appends(self, node: Node) -> bool:
+        """Does it look and print, into files that are appended to aside, and nothing else?"""
+        found: list[Output] = []
+        return self._only_appends(node, found) and bool(found)
+
+    def _only_appends(self, node: Node, found: list[Output], loops: int = 0) -> bool:
+        if isinstance(node, AndOr):
+            return all(self._only_appends(operand, found, loops) for operand in node.operands)
+        if isinstance(node, Opaque):
+            return node.known
+        if not isinstance(node, Command | Compound):
+            return False
+        outputs = self.aside(node, loops=loops)
+        found += outputs
+        if not {id(word) for word in output_files(node.redirects)} <= {id(o.word) for o in outputs}:
+            return False
+        if isinstance(node, Command):
+            known = self._looks(node) or node.name in {":", "true", "test", "[", "read", "break", "continue"}
+            return known and node.name not in self._known.usage
+        inner = loops + (node.kind in LOOPS)
+        items = [item for block in (*node.conditions, *node.bodies) for item in block.items]
+        return all(not job and self._only_appends(item, found, inner) for item, job in items)
 
     def accepts_failure(self, node: AndOr) -> bool:
         """``a || b``, where the failure of ``a`` is only told, accepted, or the end?"""
@@ -176,6 +218,11 @@ class Meaning:
                     continue
             return False
         return True
+
+
+def _is_brief(node: Command) -> bool:
+    """Is it ``echo``, ``printf``, or a ``cat`` that has its text at hand? Another may wait for its input."""
+    return node.name in {"echo", "printf", ":"} or (node.name == "cat" and node.heredoc and len(node.words) == 1)
 
 
 def _asks_name(node: Command) -> bool:

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import select
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ class Pipes:
     directory: Path
     request: int
     answer: int
+    turns: int | None = None
 
     @classmethod
     @contextlib.contextmanager
@@ -35,27 +37,48 @@ class Pipes:
         _remove_left(runtime)
         directory = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=runtime))
         try:
-            descriptors: list[int] = []
-            for name in ("request", "answer"):
-                with needs(directory):
-                    os.mkfifo(directory / name, 0o600)
-                descriptors.append(os.open(directory / name, _OPEN))
-            fcntl.lockf(descriptors[0], fcntl.LOCK_EX | fcntl.LOCK_NB)
+            request, answer = (_made(directory / name) for name in ("request", "answer"))
+            pipes = cls(directory, request, answer)
+            fcntl.lockf(request, fcntl.LOCK_EX | fcntl.LOCK_NB)
             try:
-                yield cls(directory, *descriptors)
+                yield pipes
             finally:
-                for descriptor in descriptors:
-                    os.close(descriptor)
+                # Removed first: a process that is left finds nothing, or reads to the end, and waits for neither.
+                shutil.rmtree(directory, ignore_errors=True)
+                for descriptor in (request, answer, pipes.turns):
+                    if descriptor is not None:
+                        os.close(descriptor)
         finally:
             shutil.rmtree(directory, ignore_errors=True)
 
-    def prelude(self) -> Path:
-        """Write the verbs; returns the file to be sourced."""
+    def prelude(self, *, turns: bool = False) -> Path:
+        """Write the verbs; returns the file to be sourced. ``turns``: several processes may use them at a time."""
+        if turns:
+            self.turns = _made(self.directory / "turns")
+            self.give_turn()
         verbs = resources.files("nodeagent.evaluate").joinpath("prelude.sh").read_text()
         path = self.directory / "prelude.sh"
+        names = {"q": "request", "p": "answer", "v": "prelude.sh"} | ({"l": "turns"} if turns else {})
+        given = " ".join(f"__na_{letter}='{self.directory}/{name}'" for letter, name in names.items())
         with needs(path):
-            path.write_text(f"__na_q='{self.directory}/request' __na_p='{self.directory}/answer'\n{verbs}")
+            path.write_text(f"__na_l='' {given}\n{verbs}")
         return path
+
+    def give_turn(self) -> None:
+        """It is anybody's turn."""
+        assert self.turns is not None
+        os.write(self.turns, b"\n")
+
+    def is_given(self) -> bool:
+        """Has nobody taken the turn?"""
+        return self.turns is None or bool(select.select([self.turns], [], [], 0)[0])
+
+
+def _made(pipe: Path) -> int:
+    """Both ends of a new named pipe."""
+    with needs(pipe.parent):
+        os.mkfifo(pipe, 0o600)
+    return os.open(pipe, _OPEN)
 
 
 def _remove_left(runtime: Path) -> None:

@@ -1,11 +1,16 @@
-# shellcheck shell=dash disable=SC2154 # __na_q and __na_p are set in front of this text
+# shellcheck shell=dash disable=SC2154 # __na_q, __na_p, __na_l and __na_v are set in front of this text
 # The native verbs as post.sh's shell sees them. Built-ins only: a call forks nothing. Each call opens the two named
 # pipes anew, so no other command inherits a descriptor of ours, and none of the script's is taken.
 # A request is NUL-separated: the number of words, the words, then where and how the shell stands: its directory, its
 # umask, the texts that it is in the middle of, and what the names that the request is about resolve to. The answer is
 # one line, in __na_r.
-__na_d=''
+# Where several processes may ask at the same time, __na_l is a pipe with a line in it for the one whose turn it is.
+__na_d='' __na_e=''
 __na_call() {
+  case $__na_l in '') ;; *)
+    while ! IFS= read -r __na_r <"$__na_l"; do [ -p "$__na_l" ] || return 0; done
+    ;;
+  esac
   {
     printf '%s\0' "$#" "$@"
     pwd -P 2>/dev/null || :
@@ -23,7 +28,8 @@ __na_call() {
     printf '\0'
   } >"$__na_q"
   # A trapped signal interrupts read in dash: ask again.
-  while ! IFS= read -r __na_r <"$__na_p"; do :; done
+  while ! IFS= read -r __na_r <"$__na_p"; do [ -p "$__na_p" ] || break; done
+  case $__na_l in '') ;; *) printf '\n' >"$__na_l" || : ;; esac
 }
 __na_go() { # NUMBER NAME...: may this step run? If not, __na_no gives the status that it had, or 0
   __na_call go "$@"
@@ -54,6 +60,25 @@ __na_tx() { # NUMBER: the end of a text: the agent places it. Where that failed,
   __na_s=$?
   __na_call tx "$1" "$__na_s"
   __na_d=${__na_d#* }
+  return "$__na_s"
+}
+# The same two for a text that another process may print: it has a number of its own, 0 if it is the shell's. A process
+# may go on when the agent has ended.
+__na_st() {
+  __na_r=''
+  if [ -p "$__na_q" ]; then __na_call st "$1" "$__na_t"; fi
+  __na_e="${__na_r%% *} $__na_e"
+  case $__na_r in '' | *' ') __na_o=$__na_t ;; *) __na_o=${__na_r#* } ;; esac
+}
+__na_sx() {
+  __na_s=$?
+  __na_r=0
+  case $__na_e in [1-9]*)
+    if [ -p "$__na_q" ]; then __na_call sx "$1" "${__na_e%% *}" "$__na_s"; fi
+    __na_r=${__na_r:-0}
+    ;;
+  esac
+  __na_e=${__na_e#* }
   return "$__na_s"
 }
 __na_up() { # a subshell has ended, perhaps in the middle of a text

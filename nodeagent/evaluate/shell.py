@@ -2,6 +2,7 @@
 
 import enum
 import os
+import select
 import selectors
 import threading
 import time
@@ -18,6 +19,8 @@ _LINE_LIMIT = 48 * 1024
 _PIPE_CAPACITY = 64 * 1024  # what a pipe holds: one read of as much empties it
 _TICK = 0.2  # seconds between looks at the stop event and the limits
 _GRACE = 2.0  # seconds between SIGTERM and SIGKILL
+_LINGER = 2.0  # seconds that a process beside the shell has for the rest of its text
+_TURN = 3.0  # seconds after which whoever has taken the turn must have been killed
 
 
 class Handler(Protocol):
@@ -27,6 +30,9 @@ class Handler(Protocol):
     def output(self, line: str) -> None: ...
     def expired(self, now: float) -> bool:
         """Has the step that is under way, at this monotonic time, used up what it may take?"""
+
+    def waits(self) -> bool:
+        """Is there a process beside the shell in the middle of a text?"""
 
     def started(self) -> int:
         """When the step under way began (the unit is the process's business)."""
@@ -97,6 +103,7 @@ class Driver:
         self._killed_at = 0.0
         self._killed_step: int | None = None
         self._end = End.EXITED
+        self._turn_taken: float | None = None
 
     def run(self) -> Ended:
         os.set_blocking(self._output, False)
@@ -117,11 +124,34 @@ class Driver:
                 if self._process.descriptor in ready or now >= look_at:
                     status, look_at = self._process.poll(), now + _TICK
                 self._enforce(now)
+                self._watch_turn(now)
+        self._linger()
         self._drain()
         self._flush()
         return Ended(exit_status=status, end=self._end)
 
+    def _linger(self) -> None:
+        """The shell has ended: jobs that it left end the text that they are in."""
+        until = time.monotonic() + _LINGER
+        while self._pipes is not None and self._end is End.EXITED and self._handler.waits():
+            remaining = until - time.monotonic()
+            if remaining <= 0:
+                return
+            if select.select([self._pipes.request], [], [], min(remaining, _TICK))[0]:
+                self._answer(self._pipes)
+
     # --- requests ---
+
+    def _watch_turn(self, now: float) -> None:
+        """Give the turn to somebody else when whoever has it was killed."""
+        if self._pipes is None or self._pipes.is_given():
+            self._turn_taken = None
+        elif self._turn_taken is None:
+            self._turn_taken = now
+        elif now - self._turn_taken > _TURN:
+            self._requests.clear()  # of a request, the part that it wrote
+            self._turn_taken = None
+            self._pipes.give_turn()
 
     def _answer(self, pipes: Pipes) -> None:
         self._requests += os.read(pipes.request, 65536)
@@ -131,6 +161,7 @@ class Driver:
             if words[0] in {"ok", "ran"}:
                 self._flush()
             reply = "" if self._files(words, stand) else self._handler.request(words, stand)
+            self._turn_taken = None
             at_end(pipes.answer)  # the answer to a subshell that was killed before it read it
             os.write(pipes.answer, os.fsencode(reply) + b"\n")
         if len(self._requests) > _REQUEST_LIMIT:

@@ -2,10 +2,11 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from nodeagent.evaluate.meaning import CopyCall
+from nodeagent.evaluate.outputs import Output
 from nodeagent.evaluate.syntax import Script
 from nodeagent.evaluate.usage import Dots
 from nodeagent.model.evaluation import Phase, Statement
@@ -25,6 +26,7 @@ class Instrumented:
     that name the files of texts. ``scripts`` are the program and the files that it may source, by name; ``sourced`` the
     texts of those that are instrumented; ``left`` says of the others why the shell reads them as they are; ``dots`` say
     where (file, line) which of them may be meant.
+    ``turns``: several processes may ask the agent at the same time, and have to take turns.
     ``whole`` says why the program is to be run as one step; then ``text`` is as given.
     """
 
@@ -38,6 +40,7 @@ class Instrumented:
     editing: frozenset[int] = frozenset()
     heard: frozenset[int] = frozenset()
     split: frozenset[int] = frozenset()
+    turns: bool = False
     texts: Mapping[str, Set[int]] = field(default_factory=dict)
     dots: tuple[tuple[str, int, tuple[str, ...]], ...] = ()
     sourced: Mapping[str, bytes] = field(default_factory=dict)
@@ -60,9 +63,17 @@ class Statements:
         self.editing: set[int] = set()
         self.heard: set[int] = set()
         self.split: set[int] = set()
+        self.aside = False  # is there a text that is printed beside the shell?
+        self.parallel = False  # may two processes ask at the same time?
         self.texts: dict[str, set[int]] = {}  # where the words stand that name their files, by their own file
         self.repeated: set[bytes] = set()  # paths that something writes to which always runs
         self.opened: dict[str, set[str]] = {}  # by file, those that a '.' of it may open with their steps
+
+    def placed(self, file: str, outputs: Sequence[tuple[int, Output]], *, aside: bool = False) -> None:
+        """The agent is to place texts; ``aside``: those of another process than the shell's own."""
+        self.texts.setdefault(file, set()).update(output.word.start for _, output in outputs)
+        self.split |= {number for number, output in outputs if output.split}
+        self.aside |= aside
 
     def count(self) -> int:
         """How many texts there are so far."""
@@ -119,6 +130,7 @@ class Statements:
             editing=frozenset(self.editing),
             heard=frozenset(self.heard),
             split=frozenset(self.split),
+            turns=self.aside and self.parallel,
             texts=self.texts,
             dots=tuple((name, _line(scripts[name].text, at), files) for (name, at), files in dots.items()),
             sourced={name: text for name, text in texts.items() if name != file and name in opened},

@@ -110,6 +110,15 @@ class HereDoc:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Substitution:
+    """``$( )``, ``<( )`` or ``>( )``, in a word or a here-doc; its commands begin at ``start``."""
+
+    start: int
+    end: int
+    block: Block
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
     """``error_line`` is the first line that the grammar does not understand (then ``block`` is not to be used).
 
@@ -120,6 +129,7 @@ class Script:
     block: Block
     comments: tuple[tuple[int, int], ...] = field(default=())
     heredocs: tuple[HereDoc, ...] = field(default=())
+    substitutions: tuple[Substitution, ...] = field(default=())
     error_line: int | None = None
     bash: bool = False
 

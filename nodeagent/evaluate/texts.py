@@ -30,6 +30,7 @@ from nodeagent.evaluate.vocabulary import LEAVING, TEXT_COMMANDS
 from nodeagent.model.evaluation import Phase
 
 _NOCLOBBER = re.compile(rb"(?<![\w-])set\s+-\w*C|noclobber")
+_PARALLEL = re.compile(rb"[<>]\(|\bcoproc\b")
 _TRACES = re.compile(rb"(?<![\w-])set\s[^;&|\n]*-\w*x|xtrace|\A#![^\n]*\s-\w*x")
 
 
@@ -37,21 +38,25 @@ _TRACES = re.compile(rb"(?<![\w-])set\s[^;&|\n]*-\w*x|xtrace|\A#![^\n]*\s-\w*x")
 class Traits:
     """What a program may do that decides about texts anywhere in it.
 
-    ``noclobber``: set that option; ``jobs``: start any in the background; ``separators``: set ``IFS``;
-    ``traced``: trace itself (``set -x``).
+    ``noclobber``: set that option; ``jobs``: start any in the background; ``parallel``: run anything that it need not
+    wait for; ``separators``: set ``IFS``; ``traced``: trace itself (``set -x``).
     """
 
     noclobber: bool = False
     jobs: bool = False
+    parallel: bool = False
     separators: bool = False
     traced: bool = False
 
     @classmethod
     def of(cls, scripts: Iterable[Script]) -> Self:
         found = list(scripts)
+        jobs = any(starts_job(script.block) for script in found)
+        jobs |= any(starts_job(sub.block) for script in found for sub in script.substitutions)
         return cls(
             noclobber=any(_NOCLOBBER.search(script.text) for script in found),
-            jobs=any(starts_job(script.block) for script in found),
+            jobs=jobs,
+            parallel=jobs or any(_PARALLEL.search(script.text) for script in found),
             separators=any(b"IFS=" in script.text for script in found),
             traced=any(_TRACES.search(script.text) for script in found),
         )
@@ -62,10 +67,16 @@ class Texts:
 
     def __init__(self, script: Script, traits: Traits) -> None:
         self._script = script
+        self._traits = traits
         self._jobs = traits.jobs
         self._noclobber = traits.noclobber
         self._separators = traits.separators
         self.traced = traits.traced
+        self.parallel = traits.parallel
+
+    def of(self, script: Script) -> "Texts":
+        """The same for another text of the program."""
+        return Texts(script, self._traits)
 
     def command(self, node: Command) -> tuple[Output, ...]:
         """The files that a command other than a function prints to."""

@@ -10,7 +10,7 @@ from nodeagent.evaluate.syntax import Block, Command, Node, Opaque, Script, chil
 _LOOKS = re.compile(rb"PIPESTATUS|\$_(?!\w)|\$\{_\}|BASH_COMMAND")
 _ANYWHERE = re.compile(rb"__na_")
 _SHOWS_FUNCTIONS = re.compile(rb"(?<![\w-])(?:declare|typeset|export|local)\s+-\w*f")
-_VERB_WORDS = frozenset({"printf", "pwd", "umask", "read", "command", "return", "shift", "case", "while"})
+_VERB_WORDS = frozenset({"printf", "pwd", "umask", "read", "command", "return", "shift", "case", "while", "["})
 
 _ALIASES = frozenset({b"alias", b"unalias"})
 _PREFIXES = frozenset({b"command", b"builtin", b"time"})  # what stands behind them is the command

@@ -22,16 +22,19 @@ Dots = Mapping[tuple[str, int], tuple[str, ...]]
 """Which files a ``.`` may mean, by its own file and its place."""
 
 _STATUS = re.compile(rb"\$(?:\?|\{\?)")
+ENDS = frozenset({"EXIT", "0"})
+"""What ``trap`` calls the shell's end."""
 _BARE_RETURN = re.compile(rb"(?:return|exit)\s*")
 
 
 @dataclass(slots=True)
 class Usage:
     """How a function is called: ``isolated`` in a process of its own or in a way that cannot be followed,
-    ``used`` where its status or output decides something."""
+    ``used`` where its status or output decides something; ``interrupts``: by a signal, whatever the shell does."""
 
     isolated: bool = False
     used: bool = False
+    interrupts: bool = False
 
 
 def reads_status(script: Script, node: Node) -> bool:
@@ -106,6 +109,8 @@ class _Walk:
         used |= overwrites(node.redirects) is not None
         if node.name is None:
             return
+        if node.name == "trap":
+            self._trap(node)
         if node.name in self.usage:
             self.accounted.add(node.words[0].start)
             self._call(node.name, inside, isolated, used)
@@ -115,6 +120,13 @@ class _Walk:
         if node.name in self._runs and argument is not None and argument in self.usage:
             self.accounted.add(node.words[1].start)
             self._call(argument, inside, isolated or not self._runs[node.name], used)
+
+    def _trap(self, node: Command) -> None:
+        """What a signal calls, which may come in the middle of a verb."""
+        if len(node.words) > 2 and not ENDS.issuperset(word.literal or "" for word in node.words[2:]):
+            action = node.words[1].text
+            for name, usage in self.usage.items():
+                usage.interrupts |= b"$" in action or re.search(_named(name), action) is not None
 
     def _node(self, node: Node, inside: str | None, isolated: bool, used: bool) -> None:
         match node:
@@ -150,11 +162,15 @@ def _mark_mentioned(script: Script, usage: dict[str, Usage], accounted: set[int]
     """A name that stands anywhere else (a trap, an argument, a substitution) may be called in any way."""
     text = without_comments(script)
     for name, use in usage.items():
-        for found in re.finditer(rb"(?<![\w./-])" + re.escape(name.encode()) + rb"(?![\w./-])", text):
+        for found in re.finditer(_named(name), text):
             definition = re.match(rb"\s*\(\s*\)", text[found.end() : found.end() + 20])
             keyword = text[max(found.start() - 20, 0) : found.start()].rstrip().endswith(b"function")
             if found.start() not in accounted and not definition and not keyword:
                 use.isolated = use.used = True
+
+
+def _named(name: str) -> bytes:
+    return rb"(?<![\w./-])" + re.escape(name.encode()) + rb"(?![\w./-])"
 
 
 def _spread(usage: dict[str, Usage], calls: list[tuple[str, str | None]]) -> None:
@@ -164,7 +180,9 @@ def _spread(usage: dict[str, Usage], calls: list[tuple[str, str | None]]) -> Non
         for callee, caller in calls:
             if caller is None:
                 continue
-            before = (usage[callee].isolated, usage[callee].used)
-            usage[callee].isolated |= usage[caller].isolated
-            usage[callee].used |= usage[caller].used
-            changed |= before != (usage[callee].isolated, usage[callee].used)
+            to, by = usage[callee], usage[caller]
+            before = (to.isolated, to.used, to.interrupts)
+            to.isolated |= by.isolated
+            to.used |= by.used
+            to.interrupts |= by.interrupts
+            changed |= before != (to.isolated, to.used, to.interrupts)

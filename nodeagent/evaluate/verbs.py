@@ -1,10 +1,14 @@
 """The verbs' calls, and where they stand in a program's text. What they do is in ``prelude.sh``."""
 
+import contextlib
+import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from nodeagent.evaluate.outputs import Output
 from nodeagent.evaluate.syntax import Command, Node, Script, substitutes
+
+_SPECIAL = re.compile(rb'["$`\\]')  # between double quotes
 
 
 class Edits:
@@ -20,6 +24,7 @@ class Edits:
         self._openings: defaultdict[int, list[bytes]] = defaultdict(list)
         self._closings: defaultdict[int, list[bytes]] = defaultdict(list)
         self._replaced: dict[int, tuple[int, bytes]] = {}
+        self._doubly = False  # what is written now stands between double quotes
 
     def gate(self, node: Node, number: int, names: Sequence[bytes], *, mark: bool = False) -> None:
         """A step that runs if it may.
@@ -59,14 +64,16 @@ class Edits:
         if not self._traced:
             self.replace(node.words[0].start, node.words[0].end, b"__na_log")
 
-    def place(self, node: Node, outputs: Sequence[tuple[int, Output]], *, status: bool) -> None:
+    def place(self, node: Node, outputs: Sequence[tuple[int, Output]], *, status: bool, aside: bool = False) -> None:
         """Have the agent place what a statement prints into files.
 
         Args:
             node: the statement.
             outputs: the files, with the numbers of their steps.
             status: the statement looks at ``$?``.
+            aside: another process than the shell's own may print it.
         """
+        begin, end = (b"st", b"sx") if aside else (b"to", b"tx")
         several = len(outputs) > 1
         before, behind = b"{ " + (self._verb(b"__na_s=$?") + b"; ") * status, b""
         for number, output in outputs:
@@ -74,29 +81,44 @@ class Edits:
             name = b"__na_o%d" % number if several else b"__na_o"
             assigned = b"__na_t=%s" % word.text + b" && :" * substitutes(word)
             before += self._verb(assigned, word.text) + b"; "
-            before += self._verb(b"__na_to %d" % number + (b"; %s=$__na_o" % name) * several) + b"; "
+            before += self._verb(b"__na_%s %d" % (begin, number) + (b"; %s=$__na_o" % name) * several) + b"; "
             self.replace(word.start, word.end, b"$" + name if output.split else b'"$%s"' % name)
-            behind = b"; " + self._verb(b"__na_tx %d && __na_no" % number) + behind
+            behind = b"; " + self._verb(b"__na_%s %d && __na_no" % (end, number)) + behind
         self._around(node, before + (self._verb(b"__na_is && :") + b"; ") * status, behind + b"; }")
 
-    def leave(self, node: Command, texts: Sequence[int]) -> None:
+    def leave(self, node: Command, texts: Sequence[int], *, aside: bool = False) -> None:
         """A command that leaves texts in their middle: nothing else will be printed into them."""
-        ends = (self._verb(b"__na_tx %d && :" % number) + b"; " for number in texts)
+        end = b"__na_sx %d && :" if aside else b"__na_tx %d && :"
+        ends = (self._verb(end % number) + b"; " for number in texts)
         self._around(node, b"{ " + b"".join(ends), b"; }")
 
     def behind_subshell(self, node: Node) -> None:
         """What ``set -e`` ended it in is placed before anything else looks at it."""
         self._around(node, b"{ ", b"; " + self._verb(b"__na_up && :") + b"; }")
 
+    @contextlib.contextmanager
+    def between_double_quotes(self) -> Iterator[None]:
+        """What is written meanwhile stands in a text between double quotes."""
+        self._doubly = True
+        yield
+        self._doubly = False
+
+    def with_verbs(self, text: int, *, doubly: bool) -> None:
+        """The text of ``sh -c``, which begins there between single or double quotes, is to know the verbs."""
+        self.before(text, b'. \\"$__na_v\\"; ' if doubly else b""". "'"$__na_v"'"; """)
+
     def before(self, at: int, new: bytes) -> None:
-        self._openings[at].append(new)
+        self._openings[at].append(self._quoted(new))
 
     def replace(self, start: int, end: int, new: bytes) -> None:
-        self._replaced[start] = end, new
+        self._replaced[start] = end, self._quoted(new)
 
     def _around(self, node: Node, before: bytes, behind: bytes) -> None:
-        self._openings[node.start].append(before)
-        self._closings[node.end].append(behind)
+        self._openings[node.start].append(self._quoted(before))
+        self._closings[node.end].append(self._quoted(behind))
+
+    def _quoted(self, new: bytes) -> bytes:
+        return _SPECIAL.sub(rb"\\\g<0>", new) if self._doubly else new
 
     def _open_gate(self, number: int, names: Sequence[bytes]) -> bytes:
         words = b" ".join([b"%d" % number, *names])

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from nodeagent.evaluate.apart import Apart
 from nodeagent.evaluate.functions import Functions
 from nodeagent.evaluate.leaving import LOOP, LOOPS, left
 from nodeagent.evaluate.meaning import CopyCall, Meaning, names
@@ -61,11 +62,13 @@ class Writer:
         self._heard = heard  # of functions, which may be called where it is so
         self._shared: frozenset[bytes] = frozenset()
         self._edits = Edits(script, traced=meaning.texts.traced)
+        self._apart = Apart(script, file, meaning=meaning, statements=statements, edits=self._edits)
 
     def write(self, shared: frozenset[bytes], *, heard: bool) -> bytes:
         """The instrumented text; ``shared``: paths that something writes to which always runs."""
         self._shared = shared
         self._block(self._script.block, _Context(heard=heard, returns=self._file != self._statements.entry))
+        self._apart.substitutions(self._script.substitutions)
         return self._edits.text()
 
     # --- walking ---
@@ -128,6 +131,8 @@ class Writer:
                 self._edits.log(logger)
         elif run is None and node.name not in self._known.copies:
             if usage.isolated:
+                if not usage.interrupts:
+                    self._apart.node(node.body, returns=True)
                 self._always(node.body)
             else:
                 self._node(node.body, _Context(used=usage.used, after=usage.used, heard=self._heard, returns=True))
@@ -154,6 +159,7 @@ class Writer:
 
     def _pipeline(self, node: Pipeline, context: _Context) -> None:
         outputs = self._texts.pipeline(node)
+        self._apart.parts(node)
         if context.used or self._meaning.reads(node) or self._repeats(node):
             self._always(node, outputs)
         elif self._meaning.acts(node):
@@ -161,7 +167,8 @@ class Writer:
         self._place(node, outputs)
 
     def _background(self, node: Node, context: _Context) -> None:
-        """A job in the background cannot change the shell: gate its start. The functions in it are left alone."""
+        """A job in the background cannot change the shell: gate its start."""
+        self._apart.node(node)
         if context.used or not self._meaning.may_start(node) or self._repeats(node):
             self._always(node)
             return
@@ -171,6 +178,7 @@ class Writer:
     def _command(self, node: Command, context: _Context) -> None:
         if texts := left(node, context.around, returns=context.returns):
             self._edits.leave(node, texts)
+        self._apart.read_later(node)
         if not node.words or (not is_bashism(node.redirects) and self._native(node, context)):
             return
         used = context.used or self._meaning.reads(node) or (node.assigns and node.name in self._known.usage)
@@ -180,6 +188,7 @@ class Writer:
             self._run(node, outputs, asked=used)
         elif used:
             if self._meaning.sources(node) and not self._dots.get((self._file, node.start)):
+                self._apart.taken(node.words[1:2])
                 self._edits.dot(node, as_it_is=True)
             self._always(node, outputs)
         elif self._meaning.sources(node):
@@ -192,7 +201,9 @@ class Writer:
 
     def _always(self, node: Node, placed: Sequence[Output] = ()) -> None:
         """It runs each time: so does all that writes to what it writes to, but for what the agent ``placed``."""
-        self._statements.repeated |= written(node) - {plain(output.word.text) for output in placed}
+        words = [output.word for output in placed]
+        words += [word for word in self._apart.placed if node.start <= word.start < node.end]
+        self._statements.repeated |= written(node) - {plain(word.text) for word in words}
 
     def _repeats(self, node: Node) -> bool:
         return share(written(node), self._shared)
@@ -243,6 +254,7 @@ class Writer:
     def _dot(self, node: Command) -> None:
         """Any file: what it is, and whether it defines a COPY function anew, is known when it happens."""
         self._statements.opened.setdefault(self._file, set()).update(self._dots.get((self._file, node.start), ()))
+        self._apart.taken(node.words[1:2])
         self._edits.dot(node)
 
     def _copy(self, node: Command, call: CopyCall, *, heard: bool) -> None:
@@ -261,10 +273,10 @@ class Writer:
         if not outputs:
             return ()
         numbered = [(self._statement(node, output.phase), output) for output in outputs]
-        self._statements.split |= {number for number, output in numbered if output.split}
+        self._statements.placed(self._file, numbered)
+        self._apart.taken([output.word for output in outputs])
         for number, output in numbered:
             if output.phase is Phase.WRITE and share((plain(output.word.text),), self._shared):
                 self._statements.fresh.add(number)
         self._edits.place(node, numbered, status=mentions_status(self._script, node))
-        self._statements.texts.setdefault(self._file, set()).update(output.word.start for output in outputs)
         return tuple(number for number, _ in numbered)

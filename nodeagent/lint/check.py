@@ -23,10 +23,10 @@ _OF_PROGRAMS: tuple[Callable[[Program], Iterable[Finding]], ...] = (
     flow.exit_in_subshell,
     loops.loop_input,
     secrets.traced_secret,
-    unread.append_unread,
 )
 _OF_REPOSITORIES: tuple[Callable[[Repository], Iterable[Finding]], ...] = (
     again.append_in_script,
+    unread.append_unread,
     again.ln_sfn,
     danger.rm_rf_ungated,
     danger.restart_without_on,

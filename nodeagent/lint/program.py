@@ -3,7 +3,7 @@
 import bisect
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from nodeagent.evaluate.annotations import Comment, comments
@@ -111,6 +111,12 @@ class Program:
     def places(self) -> tuple[Place, ...]:
         """Every statement, in the order of the text."""
         return tuple(walk(self.script))
+
+    @cached_property
+    def substituted(self) -> tuple[Place, ...]:
+        """Every statement in ``$( )`` and process substitutions."""
+        found = self.script.substitutions
+        return tuple(place for one in found for place in walk(replace(self.script, block=one.block)))
 
     @cached_property
     def _calls(self) -> tuple[Call, ...]:

@@ -5,14 +5,11 @@ reporter tells. It sits between :mod:`nodeagent.reconcile`, which decides that a
 stages, which do not know one another.
 """
 
-import os
-import re
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from nodeagent.apply import process
-from nodeagent.apply.paths import is_plain_destination, refusal
 from nodeagent.evaluate.copy_function import CopyFunction
 from nodeagent.evaluate.policy import Action
 from nodeagent.evaluate.stand import Stand
@@ -27,10 +24,10 @@ from nodeagent.steps.gate import CUT_OFF, ENDS, Gate, label
 from nodeagent.steps.native import Native
 from nodeagent.steps.reach import Reach
 from nodeagent.steps.stack import Stack
+from nodeagent.steps.texts import Texts
 from nodeagent.steps.units import Units
 
 _EXPIRED = 124  # as of timeout(1)
-_PATTERN = re.compile(r"[*?\[]")
 
 
 class Steps:
@@ -63,6 +60,7 @@ class Steps:
         self.native = Native(view, self.account, statements=self.keys, fresh=program.fresh, holds=holds)
         self._mark = mark
         self._open = Stack(self._abandoned)
+        self.texts = Texts(program, self.native, self.account, staging=staging)
         self._reach = Reach(program)
         self._last_request = time.monotonic()
         self._began_ticks = process.ticks()
@@ -71,8 +69,12 @@ class Steps:
 
     def request(self, words: list[str], stand: Stand) -> str:
         self._last_request = time.monotonic()
-        self._open.keep(stand.texts)
         verb, *arguments = words
+        if verb in {"st", "sx"}:
+            return self.texts.aside(verb, arguments, stand)
+        self._open.keep(stand.texts)
+        if not self._program.turns:  # the shell asks, so it waits for no other
+            self.texts.end_all()
         match verb:
             case "go":
                 return self._go(int(arguments[0]), stand)
@@ -110,6 +112,9 @@ class Steps:
     def _limit(self) -> float:
         """Seconds that what is under way may take without coming to its end."""
         return next((f.limit for f in self._open if f.limit is not None), self._step_timeout)
+
+    def waits(self) -> bool:
+        return self.texts.waits
 
     def started(self) -> int:
         return self._began_ticks
@@ -210,34 +215,9 @@ class Steps:
         return f"{status} {said}"
 
     def _to(self, place: int, target: str, stand: Stand) -> str:
-        statement = self._reach.to(place)
-        # ``tee -a $FILES``: the shell splits what it is going to find where this answer is empty.
-        targets = target.split() if place in self._program.split and not _PATTERN.search(target) else [target]
-        if not stand.cwd or not targets or not all(is_plain_destination(one, cwd=stand.cwd) for one in targets):
-            self._open.push(Frame(statement=None, place=place, silent=True, target=target))
-            return ""
-        staged = None
-        if all(self._can_open(os.path.join(stand.cwd, one)) for one in targets):
-            staged = self._staging / f"text-{len(self._open)}"
-            staged.unlink(missing_ok=True)
-        # Else the redirection fails: its message, its status and what is not run then are the shell's.
-        self._open.push(
-            Frame(
-                statement=statement,
-                place=place,
-                number=self.account.next_number(),
-                target=targets[0],
-                others=tuple(targets[1:]),
-                staged=staged,
-                stand=stand,
-                silent=True,
-            )
-        )
-        return str(staged or "")
-
-    def _can_open(self, path: str) -> bool:
-        resolved = os.path.realpath(path)
-        return not refusal(resolved) or self.native.is_left_absent(resolved)
+        frame = self.texts.begin(place, self._reach.to(place), target, stand, name=f"text-{len(self._open)}")
+        self._open.push(frame)
+        return str(frame.staged or "")
 
     def _tx(self, place: int, status: int) -> str:
         return str(self.native.place(self._open.pop(place), status))
@@ -253,6 +233,7 @@ class Steps:
 
     def shell_ended(self, status: int, *, stopped: bool, expired: bool) -> None:
         """Close what is still open: the shell has ended inside a step."""
+        self.texts.end_all()
         for frame in self._open:
             if frame.statement is None:
                 continue

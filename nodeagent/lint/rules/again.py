@@ -28,7 +28,7 @@ _SED_ADDS = re.compile(rb"\s*(?:" + _ADDRESS + rb"(?:," + _ADDRESS + rb")?)?\s*!
 
 def append_in_script(repository: Repository) -> Iterator[Finding]:
     for program in repository.programs:
-        for place in program.places:
+        for place in (*program.places, *(program.substituted if program.entry else ())):
             for target in _appended(place):
                 if not _once(repository, program, place, target):
                     what, fix = f"appends to {shown(target.text)}", ""
@@ -41,6 +41,11 @@ def append_in_script(repository: Repository) -> Iterator[Finding]:
 
 def _left(program: Program, place: Place) -> tuple[str, str]:
     """Why the agent does not append what this statement prints, and how to write it so that it does."""
+    if place.background:
+        return (
+            "in a job that may live longer than post.sh",
+            "print the text with echo, printf or cat, and wait for the job",
+        )
     found = _LEAVES.search(program.slice(place.node)) if isinstance(place.node, Compound) else None
     if found and loses_track(program.script, place.node, 0):
         word = found.group().decode()
@@ -68,7 +73,8 @@ def _once(repository: Repository, program: Program, place: Place, target: Word) 
     if HARMLESS_APPEND.match(target.text) or program.guarded(place, LOOKS) or _made_anew(program, place, target):
         return True
     if program.entry:
-        return target.start in repository.instrumented.texts.get(program.file, ())
+        waited = not place.background or any(True for entry in repository.entries for _ in entry.calls("wait"))
+        return waited and target.start in repository.instrumented.texts.get(program.file, ())
     return False
 
 

@@ -89,12 +89,15 @@ class PassThrough:
 
     def request(self, words, stand):
         self.asked.append((words, stand))
-        return {"go": "run", "to": "", "cp": "shell", "tx": words[-1]}.get(words[0], "")
+        return {"go": "run", "to": "", "cp": "shell", "tx": words[-1], "st": "0 "}.get(words[0], "")
 
     def output(self, line):
         self.lines.append(line)
 
     def expired(self, now):
+        return False
+
+    def waits(self):
         return False
 
     def started(self):
@@ -126,7 +129,8 @@ def sourcing(tmp_path, script, text):
     return Sourcing(directory=script.parent, entry=script.name, text=text, sourced={}, note=note)
 
 
-def driven(script, tmp_path, handler=None, stop=None, limit=30.0):
+def driven(script, tmp_path, handler=None, stop=None, limit=30.0, *, verbs=b"", turns=False):
+    """``verbs``: further lines, which may use them by name."""
     text = script.read_bytes()
     by = interpreter(text)
     program = instrument(parse(text), "post.sh", lambda flags: True)
@@ -136,7 +140,7 @@ def driven(script, tmp_path, handler=None, stop=None, limit=30.0):
     try:
         with (
             Pipes.open(tmp_path / "run") as pipes,
-            sourcing(tmp_path, script, with_prelude(program.text, pipes.prelude())) as files,
+            sourcing(tmp_path, script, with_prelude(program.text + verbs, pipes.prelude(turns=turns))) as files,
         ):
             running = process.Process.start(
                 [*by.argv, str(script), "arg"], cwd=str(script.parent), environment=os.environ, output=write_end
@@ -269,3 +273,37 @@ def test_output_without_a_newline_is_not_lost(tmp_path):
     script = write(tmp_path, "printf 'no newline'\n", "/bin/dash")
     handler, _ = driven(script, tmp_path)
     assert handler.lines == ["no newline"]
+
+
+@pytest.mark.parametrize("by", SHELLS)
+def test_a_job_that_ends_its_text_behind_the_shell_is_answered(by, tmp_path):
+    class InAText(PassThrough):
+        def waits(self):
+            return not any(words[0] == "sx" for words, _ in self.asked)
+
+    verbs = b"( while kill -0 $$ 2>/dev/null; do :; done; __na_e='1 '; __na_sx 0; echo $? >answered ) &\n"
+    handler, ended = driven(write(tmp_path, ":\n", by), tmp_path, InAText(), verbs=verbs)
+    assert ended.exit_status == 0
+    assert [words for words, _ in handler.asked if words[0] == "sx"] == [["sx", "0", "1", "0"]]
+
+
+@pytest.mark.parametrize("by", SHELLS)
+def test_whoever_is_killed_when_it_is_his_turn_holds_up_nobody(by, tmp_path, monkeypatch):
+    monkeypatch.setattr(shell, "_TURN", 0.3)
+    verbs = b"""( IFS= read -r x <"$__na_l"; printf '9\\0half a request' >"$__na_q" ) & wait
+__na_call go 7
+echo "$__na_r"
+"""
+    handler, ended = driven(write(tmp_path, ":\n", by), tmp_path, verbs=verbs, turns=True)
+    assert (handler.lines, ended.exit_status) == (["run"], 0)
+    assert [words for words, _ in handler.asked if words[0] == "go"] == [["go", "7"]]
+
+
+@pytest.mark.parametrize("by", SHELLS)
+def test_a_text_that_begins_when_the_agent_is_gone_is_the_shell_s(by, tmp_path):
+    verbs = b"""__na_q=/none/q __na_t=out
+__na_st 3; echo a >>"$__na_o"; __na_sx 3 && __na_no; echo $?
+"""
+    handler, ended = driven(write(tmp_path, ":\n", by), tmp_path, verbs=verbs)
+    assert (handler.lines, ended.exit_status) == (["0"], 0)
+    assert (tmp_path / "out").read_text() == "a\n"

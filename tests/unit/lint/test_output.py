@@ -1,7 +1,16 @@
 import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
 
 from nodeagent.lint import output
+from nodeagent.lint.catalogue import RULES
 from nodeagent.lint.finding import Finding, Severity, shown
+from tests.unit.lint import lint_document
+
+SCHEMA_FILE = Path(__file__).resolve().parents[3] / "docs/lint.schema.json"
 
 FOUND = Finding(
     id="ln-sfn",
@@ -33,6 +42,16 @@ def test_json_has_a_schema_and_every_field() -> None:
             }
         ],
     }
+
+
+def test_json_is_as_the_schema_in_the_documents_says() -> None:
+    model = lint_document.Findings
+    assert json.loads(SCHEMA_FILE.read_text()) == model.model_json_schema()
+    shape = json.loads(output.as_json([replace(FOUND, id=id_) for id_ in RULES]))
+    model.model_validate_json(json.dumps(shape))
+    for wrong in (shape | {"more": 1}, {"schema": 2, "findings": []}, {"schema": 1, "findings": [{"id": "Wrong"}]}):
+        with pytest.raises(ValidationError):
+            model.model_validate_json(json.dumps(wrong))
 
 
 def test_github_commands_are_escaped_as_the_runner_reads_them() -> None:
