@@ -1,12 +1,16 @@
-"""``nodeagent history``: the evaluations of this node, the newest first."""
+"""``nodeagent history``: the evaluations of this node, and what was accepted in between, the newest first."""
 
 import argparse
+import heapq
+import itertools
 import json
+from dataclasses import asdict
 
 from nodeagent.cli import ledger_place
-from nodeagent.cli.wording import commit_as_json, moment, safe, short
+from nodeagent.cli.wording import SHORT, commit_as_json, moment, safe, short
 from nodeagent.errors import InvalidConfiguration
 from nodeagent.ledger import database
+from nodeagent.ledger.accepted import PastAcceptance, acceptances
 from nodeagent.ledger.history import PastEvaluation, evaluations
 
 _DEFAULT = 20
@@ -17,7 +21,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "history",
         help="list the evaluations of this node",
         description="List the evaluations of this node, the newest first: when, why, of which revision, and how each "
-        "came out. The last 1000 are kept.",
+        "came out; in between, what was accepted, by whom and why. The last 1000 evaluations are kept.",
     )
     ledger_place.add_options(parser)
     parser.add_argument("-n", "--lines", type=int, default=_DEFAULT, metavar="N", help=f"default: {_DEFAULT}")
@@ -30,13 +34,27 @@ def _history(args: argparse.Namespace) -> int:
         raise InvalidConfiguration(f"-n {args.lines}: a number of evaluations is needed, from 1")
     with database.readable(ledger_place.state_directory(args)) as connection:
         found = evaluations(connection, args.lines)
+        taken = acceptances(connection, args.lines)
     if args.json:
-        print(json.dumps({"schema": 1, "evaluations": [_as_json(e) for e in found]}, indent=2))  # noqa: T201 - output
+        said = {"schema": 1, "evaluations": [_as_json(e) for e in found], "acceptances": [asdict(a) for a in taken]}
+        print(json.dumps(said, indent=2))  # noqa: T201 - the verb's output
         return 0
-    sources = {e.source for e in found}
-    for evaluation in found:
-        print(_line(evaluation, name_source=len(sources) > 1))  # noqa: T201 - the verb's output
+    name_source = len({e.source for e in found}) > 1
+    lines = heapq.merge(
+        ((e.began, _line(e, name_source=name_source)) for e in found),
+        ((a.since, _acceptance_line(a, name_source=name_source)) for a in taken),
+        key=lambda entry: entry[0],
+        reverse=True,
+    )
+    for _, line in itertools.islice(lines, args.lines):
+        print(line)  # noqa: T201 - the verb's output
     return 0
+
+
+def _acceptance_line(past: PastAcceptance, *, name_source: bool) -> str:
+    waits = ", and is waited for" if past.ended is None else ""
+    text = f"{past.who} accepted {past.commit[:SHORT]} instead of {past.former[:SHORT]}{waits}: {past.reason}"
+    return "  ".join([f"{'':>5}", moment(past.since), safe(text), *([f"({safe(past.source)})"] if name_source else [])])
 
 
 def _line(past: PastEvaluation, *, name_source: bool) -> str:

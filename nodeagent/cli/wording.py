@@ -4,7 +4,7 @@ import time
 
 from nodeagent.model.evaluation import Commit
 
-_SHORT = 12  # hex digits of a commit id that are enough for people
+SHORT = 12  # hex digits of a commit id that are enough for people
 
 
 def moment(epoch: float) -> str:
@@ -20,7 +20,7 @@ def safe(text: str) -> str:
 def short(revision: str) -> str:
     """A printed revision with its commit cut to what people read."""
     ref, mark, commit = revision.partition("@sha1:")
-    return f"{safe(ref)}{mark}{commit[:_SHORT]}"
+    return f"{safe(ref)}{mark}{commit[:SHORT]}"
 
 
 def commit_line(commit: Commit) -> str:

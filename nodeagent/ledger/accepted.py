@@ -4,6 +4,7 @@ An acceptance holds until the node takes its next revision, whichever that is: i
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nodeagent.ledger.database import Connection
@@ -29,6 +30,29 @@ def accept(connection: Connection, source: int, new: Acceptance) -> None:
             "INSERT INTO accepted (source, former, commit_id, reason, who, since) VALUES (?, ?, ?, ?, ?, ?)",
             (source, new.former, new.commit, new.reason, new.who, now),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastAcceptance(Acceptance):
+    """``source`` is the repository's address. ``since`` in seconds since the epoch; ``ended`` is when the next revision
+    was taken, or None while it is waited for."""
+
+    source: str
+    since: float
+    ended: float | None
+
+
+def acceptances(connection: Connection, limit: int) -> Sequence[PastAcceptance]:
+    """The last acceptances, the newest first."""
+    rows = connection.execute(
+        "SELECT former, accepted.commit_id, reason, who, name, since, ended FROM accepted"
+        " JOIN source ON source.id = source ORDER BY accepted.id DESC LIMIT ?",
+        (limit,),
+    )
+    return [
+        PastAcceptance(former=former, commit=commit, reason=reason, who=who, source=source, since=since, ended=ended)
+        for former, commit, reason, who, source, since, ended in rows
+    ]
 
 
 def waiting(connection: Connection, source: int) -> str:

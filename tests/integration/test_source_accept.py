@@ -1,7 +1,10 @@
 """``nodeagent accept`` against a real server: a history that was rewritten is followed when a person says so."""
 
+import contextlib
 import io
 import json
+import os
+import pty
 import sqlite3  # noqa: TID251 - to read what was kept
 import subprocess  # noqa: TID251 - an agent in a process of its own
 import sys
@@ -242,6 +245,59 @@ def test_while_another_agent_is_at_work_it_is_not_now(node):
         done = subprocess.run(command, check=False, capture_output=True, timeout=30)
 
     assert done.returncode == 75, done.stderr
+
+
+def test_history_tells_what_was_accepted_by_whom_and_why(node, capsys):
+    old, new = rewritten(node)
+    assert node.accept(new, "--reason", "a secret was cut out", "--yes") == 0
+    capsys.readouterr()
+
+    def told(*arguments):
+        assert main.call(["history", "--config", str(node.file), *arguments]) == 0
+        return capsys.readouterr().out
+
+    waiting, *_ = told().splitlines()
+    assert f"accepted {new[:12]} instead of {old[:12]}, and is waited for: a secret was cut out" in waiting
+    assert node.cycle() == ""
+    newest, taken, *_ = told().splitlines()
+    assert f"accepted {new[:12]} instead of {old[:12]}: a secret was cut out" in taken
+    assert new[:12] in newest
+    assert len(told("-n", "1").splitlines()) == 1
+    (known,) = json.loads(told("--json"))["acceptances"]
+    assert (known["former"], known["commit"], known["reason"]) == (old, new, "a secret was cut out")
+    assert known["who"]
+    assert known["since"] <= known["ended"]
+
+
+def at_a_terminal(node, new, answer):
+    """An accept with a terminal for stdin, stdout and stderr: its exit code, and what stood there before the answer."""
+    command = [sys.executable, "-m", "nodeagent", "accept", "--config", str(node.file), new, "--reason", "meant"]
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(command[0], command)
+    shown = b""
+    while b"[y/N] " not in shown:
+        shown += os.read(terminal, 4096)
+    assert node.kept() == []
+    os.write(terminal, answer)
+    with contextlib.suppress(OSError):  # EIO: the other side has closed
+        while os.read(terminal, 4096):
+            pass
+    _, status = os.waitpid(pid, 0)
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(status), shown.decode().replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize(("answer", "code"), [(b"y\n", 0), (b"Yes\n", 0), (b"\n", 1), (b"n\n", 1), (b"\x04", 1)])
+def test_at_a_terminal_it_shows_both_commits_and_asks(node, answer, code):
+    old, new = rewritten(node)
+
+    found, shown = at_a_terminal(node, new, answer)
+
+    assert found == code
+    assert shown.index(old) < shown.index("Say two") < shown.index(new) < shown.index("Say other")
+    assert shown.endswith("Accept it? [y/N] ")
+    assert [row[1] for row in node.kept()] == ([new] if code == 0 else [])
 
 
 def test_json_tells_from_and_to(node, capsys):
