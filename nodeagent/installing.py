@@ -12,7 +12,8 @@ from nodeagent.model.events import Notice, Reporter
 from nodeagent.source import bounds, poll
 from nodeagent.source.checkout import tree
 from nodeagent.source.checkout.checkout import Checkout
-from nodeagent.source.checkout.handover import export, receive
+from nodeagent.source.checkout.handover import receive
+from nodeagent.source.checkout.sending import export
 from nodeagent.source.confine import confine
 from nodeagent.source.remote import refs
 from nodeagent.source.trust.history import ANYTHING

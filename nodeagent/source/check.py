@@ -30,7 +30,8 @@ from nodeagent.errors import (
 from nodeagent.model.outcomes import Failure
 from nodeagent.source.checkout import tree
 from nodeagent.source.checkout.checkout import Checkout
-from nodeagent.source.checkout.handover import export, receive
+from nodeagent.source.checkout.handover import receive
+from nodeagent.source.checkout.sending import export
 from nodeagent.source.confine import account, confine
 from nodeagent.source.remote import access
 from nodeagent.source.secrets import deploy_key

@@ -23,7 +23,7 @@ WARNING = 4  # syslog severity
 
 
 def store_path(config: Config) -> Path:
-    """Where the fetch user keeps what it fetched; :func:`nodeagent.source.checkout.handover.export` reads it there."""
+    """Where the fetch user keeps what it fetched; :func:`nodeagent.source.checkout.sending.export` reads it there."""
     return config.paths.cache / "fetch" / "store.git"
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from nodeagent.config import Limits
 from nodeagent.errors import NonFastForward
-from nodeagent.source.checkout import handover
+from nodeagent.source.checkout import handover, sending
 from nodeagent.source.checkout.checkout import Checkout
 from nodeagent.source.confine import confine
 from nodeagent.source.poll import store_path
@@ -48,7 +48,7 @@ class Node:
                 os.close(read)
                 confine(self.config.source.user)
                 with open(write, "wb") as stream:
-                    handover.export(store_path(self.config), commit, have, stream, standing=standing)
+                    sending.export(store_path(self.config), commit, have, stream, standing=standing)
             finally:
                 os._exit(0)
         os.close(write)

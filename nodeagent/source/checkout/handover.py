@@ -1,81 +1,35 @@
-"""The hand-over of a revision: an unprivileged child sends git objects, root believes only what their hashes prove.
+"""The receiving end of a hand-over: root believes of what comes only what hashes prove.
 
-The stream is a row of frames: one byte for the kind, the length in 8 bytes (big-endian), the content. When signatures
-are asked for, first the annotated tag by which the ref stands for the commit (empty without one). Then the commit;
-when an ancestor is asked for, the commits that lead from it back to the ancestor; then trees and blobs in the order in
-which a depth-first walk of the tree meets them, each once, without the blobs that the receiver has; then an end frame.
-An error frame may come at any time. The length of a large object comes ahead in a frame without content, before its
-sender has it in memory.
-
-The receiver makes the same walk. It knows from the objects before it which id comes next, so the sender has nothing to
-choose: an object that does not hash to that id ends the hand-over, and names, modes and order come only from trees
-that the commit vouches for. What is left to judge is the commit's own content: limits, hostile names, submodules.
+The receiver makes the same walk as the sender (:mod:`nodeagent.source.checkout.sending`, which has the format). It
+knows from the objects before it which id comes next, so the sender has nothing to choose: an object that does not hash
+to that id ends the hand-over, and names, modes and order come only from trees that the commit vouches for. What is left
+to judge is the commit's own content: limits, hostile names, submodules.
 """
 
-import contextlib
 import os
-import struct
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from nodeagent.config import Limits
-from nodeagent.errors import NodeagentError, RevisionRejected, StoreUnusable, WorkerFailed, by_code
+from nodeagent.errors import RevisionRejected, WorkerFailed, by_code
 from nodeagent.source.checkout.manifest import Entry, Item, Manifest
+from nodeagent.source.checkout.sending import AHEAD, END, ERROR, FRAME, FRAMES, LONGEST_ERROR
 from nodeagent.source.foreign import one_line
-from nodeagent.source.store import git, objects
+from nodeagent.source.store import objects
 from nodeagent.source.store.objects import Kind, Mode, TreeEntry
-from nodeagent.source.trust.descent import descent
 from nodeagent.source.trust.history import ANYTHING, Standing, demand_young
 from nodeagent.source.trust.signature import Approval
 
 STAGING = ".nodeagent-staging"  # of the checkout: no path of a revision may begin with it
 
-_FRAME = struct.Struct(">cQ")
-_FRAMES = {Kind.COMMIT: b"c", Kind.TREE: b"t", Kind.BLOB: b"b", Kind.TAG: b"g"}
-_ERROR = b"e"
-_END = b"."
-_AHEAD = b"l"  # the length of the next frame
-_LARGE = 1 << 20  # bytes; of what is told ahead
 _CHUNK = 1 << 16
 _LONGEST_COMMIT = 1 << 20  # bytes
 _LONGEST_ENTRY = 7 + 1 + objects.LONGEST_NAME + 1 + objects.ID_BYTES  # of a tree, in bytes
-_LONGEST_ERROR = 4096
 _LONGEST_PATH = 3072  # bytes; leaves room for the checkout's own path within PATH_MAX
 _LONGEST_TARGET = 4095  # bytes; what symlink(2) takes
 _LONGEST_DESCENT = 100_000  # commits between the ancestor and the new one
 _DEVIATES = "what was handed over is not what the commit names: is somebody at work in the fetch user's processes?"
-
-
-def export(
-    store_path: Path,
-    commit: str,
-    have: Container[str],
-    stream: BinaryIO,
-    *,
-    standing: Standing = ANYTHING,
-    tagged: str = "",
-) -> None:
-    """Send a revision; runs in an unprivileged child that owns the store and talks to no network.
-
-    A failure is sent too, so that :func:`receive` raises it on the other side.
-
-    ``have`` holds the ids of the blobs that the receiver has already. With a ``standing`` that
-    is not empty, the proof goes along that the commit descends from it. ``tagged`` is the ref whose annotated tag is
-    asked for; empty if none is.
-    """
-    git.configure(Path("/nonexistent"), 1, 1)
-    store = git.Store.open(store_path)
-    with contextlib.suppress(BrokenPipeError):  # the receiver has seen enough
-        try:
-            if tagged:
-                _send(stream, _FRAMES[Kind.TAG], store.tag_of(tagged, commit))
-            _export(store, commit, have, stream, standing)
-        except NodeagentError as error:
-            if isinstance(error, StoreUnusable) and store.has(commit):
-                git.Store.anew(store_path)  # damaged: the next poll fetches all of it again
-            _send(stream, _ERROR, f"{error.code}\0{error}".encode(errors="replace")[:_LONGEST_ERROR])
-            stream.flush()
 
 
 def receive(
@@ -94,7 +48,7 @@ def receive(
 
     ``have`` holds the ids of the blobs that need not be sent, the same ones that ``export`` was told, with their sizes.
     The commit is accepted only if it descends from ``standing``, and ``approve``, which goes with a ``tagged`` of
-    :func:`export`, does not object.
+    ``export``, does not object.
 
     Raises:
         RevisionRejected: the revision breaks a limit or is hostile, or the sender is.
@@ -102,50 +56,6 @@ def receive(
         NodeagentError: what the sender failed with.
     """
     return _Receiver(stream, limits, staging, have).run(commit, standing, approve)
-
-
-# --- sending ---------------------------------------------------------------------------------------------------
-
-
-def _export(store: git.Store, commit: str, have: Container[str], stream: BinaryIO, standing: Standing) -> None:
-    for oid in descent(store, commit, standing):
-        _send(stream, _FRAMES[Kind.COMMIT], store.read(oid))
-    with contextlib.suppress(objects.MalformedError):  # the receiver finds it too, and says so
-        _send_contents(store, objects.commit_tree(store.read(commit)), have, stream)
-        _send(stream, _END, b"")
-    stream.flush()
-
-
-def _send(stream: BinaryIO, frame: bytes, content: bytes) -> None:
-    stream.write(_FRAME.pack(frame, len(content)))
-    stream.write(content)
-
-
-def _send_contents(store: git.Store, tree: str, have: Container[str], stream: BinaryIO) -> None:
-    """Trees and blobs in the order of a depth-first walk, each once (a blob twice if it is file and link)."""
-    sent: set[tuple[Mode, str]] = set()
-    walk = [iter([TreeEntry(mode=Mode.DIRECTORY, name=b"", oid=tree)])]
-    while walk:
-        entry = next(walk[-1], None)
-        if entry is None:
-            walk.pop()
-            continue
-        mode = Mode.FILE if entry.mode is Mode.EXECUTABLE else entry.mode
-        known = mode is Mode.SUBMODULE or (mode is Mode.FILE and entry.oid in have)
-        if known or (mode, entry.oid) in sent:
-            continue
-        sent.add((mode, entry.oid))
-        size = store.size(entry.oid)
-        if size > _LARGE:
-            stream.write(_FRAME.pack(_AHEAD, size))
-            stream.flush()
-        content = store.read(entry.oid)
-        _send(stream, _FRAMES[Kind.TREE if mode is Mode.DIRECTORY else Kind.BLOB], content)
-        if mode is Mode.DIRECTORY:
-            walk.append(iter(objects.tree_entries(content)))
-
-
-# --- receiving -------------------------------------------------------------------------------------------------
 
 
 class _Receiver:
@@ -165,7 +75,7 @@ class _Receiver:
         self._pointers: set[str] = set()  # blobs
 
     def run(self, commit: str, standing: Standing, approve: Approval | None) -> Manifest:
-        tag = self._read(self._frame(_FRAMES[Kind.TAG], f"the tag of {commit}", _LONGEST_COMMIT)) if approve else b""
+        tag = self._read(self._frame(FRAMES[Kind.TAG], f"the tag of {commit}", _LONGEST_COMMIT)) if approve else b""
         content = self._object(Kind.COMMIT, commit, _LONGEST_COMMIT, f"commit {commit}")
         try:
             if approve:
@@ -178,7 +88,7 @@ class _Receiver:
             self._walk(tree)
         except objects.MalformedError as error:
             raise RevisionRejected(f"commit {commit}: {error}: it was not made by git; push a sound one") from error
-        if self._frame(_END, "the end") != 0:
+        if self._frame(END, "the end") != 0:
             raise RevisionRejected(f"commit {commit}: {_DEVIATES}")
         return Manifest(
             commit=commit,
@@ -195,7 +105,7 @@ class _Receiver:
             if at in ancestors:
                 return
             parents = objects.commit_parents(content)
-            content = self._read(self._frame(_FRAMES[Kind.COMMIT], at, _LONGEST_COMMIT))
+            content = self._read(self._frame(FRAMES[Kind.COMMIT], at, _LONGEST_COMMIT))
             at = objects.object_id(Kind.COMMIT, content)
             if at not in parents:
                 raise RevisionRejected(f"commit {commit}: {_DEVIATES}")
@@ -270,7 +180,7 @@ class _Receiver:
 
     def _stage(self, oid: str, shown: str) -> int:
         """Write a blob into the staging directory while hashing it; its size in bytes."""
-        length = self._frame(_FRAMES[Kind.BLOB], shown, self._limits.file_bytes)
+        length = self._frame(FRAMES[Kind.BLOB], shown, self._limits.file_bytes)
         digest = objects.hasher(Kind.BLOB, length)
         descriptor = os.open(f"{self._staging}/{oid}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with open(descriptor, "wb", buffering=0) as file:
@@ -287,17 +197,17 @@ class _Receiver:
         return length
 
     def _object(self, kind: Kind, oid: str, limit: int, shown: str) -> bytes:
-        content = self._read(self._frame(_FRAMES[kind], shown, limit))
+        content = self._read(self._frame(FRAMES[kind], shown, limit))
         if objects.object_id(kind, content) != oid:
             raise RevisionRejected(f"{shown}: {_DEVIATES}")
         return content
 
     def _frame(self, expected: bytes, shown: str, limit: int = 0) -> int:
         """Read a frame's head; the length of its content."""
-        frame, length = _FRAME.unpack(self._read(_FRAME.size))
-        if frame == _AHEAD:
-            frame, length = _FRAME.unpack(self._read(_FRAME.size)) if length <= limit else (expected, length)
-        if frame == _ERROR and length <= _LONGEST_ERROR:
+        frame, length = FRAME.unpack(self._read(FRAME.size))
+        if frame == AHEAD:
+            frame, length = FRAME.unpack(self._read(FRAME.size)) if length <= limit else (expected, length)
+        if frame == ERROR and length <= LONGEST_ERROR:
             code, _, text = self._read(length).decode(errors="replace").partition("\0")
             raise by_code(code, one_line(text))
         if frame != expected:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from nodeagent.config import Limits
 from nodeagent.errors import NonFastForward, RevisionRejected, SignatureMissing, StoreUnusable, WorkerFailed
-from nodeagent.source.checkout import handover, tree
+from nodeagent.source.checkout import handover, sending, tree
 from nodeagent.source.checkout.manifest import Entry
 from nodeagent.source.store import git
 from nodeagent.source.trust.history import Standing
@@ -70,7 +70,7 @@ def standing(ancestor):
 
 def exported(store, commit, have=(), ancestor=""):
     stream = io.BytesIO()
-    handover.export(store.path, commit, have, stream, standing=standing(ancestor))
+    sending.export(store.path, commit, have, stream, standing=standing(ancestor))
     return stream.getvalue()
 
 
@@ -483,7 +483,7 @@ def test_a_receiver_that_has_seen_enough_does_not_trouble_the_sender(store):
     read, write = os.pipe()
     os.close(read)
     with contextlib.suppress(BrokenPipeError), open(write, "wb") as stream:  # closing writes what is left in the buffer
-        handover.export(store.path, commit, (), stream)
+        sending.export(store.path, commit, (), stream)
         returned = True
     assert returned
 
@@ -517,7 +517,7 @@ def test_a_revision_with_a_pointer_is_refused_by_its_path_but_where_nothing_is_p
 
 def asked(store, commit, staging, approve, tagged="main"):
     stream = io.BytesIO()
-    handover.export(store.path, commit, (), stream, tagged=tagged)
+    sending.export(store.path, commit, (), stream, tagged=tagged)
     return handover.receive(io.BytesIO(stream.getvalue()), commit, Limits(), staging, {}, approve=approve)
 
 
@@ -573,7 +573,7 @@ def test_what_is_not_approved_leaves_nothing(store, staging):
 def test_only_a_commit_whose_id_is_right_is_shown_for_approval(store, staging):
     commit = store.files(text=b"text")
     stream = io.BytesIO()
-    handover.export(store.path, commit, (), stream, tagged="main")
+    sending.export(store.path, commit, (), stream, tagged="main")
     tag, (kind, content), *rest = frames(stream.getvalue())
     data = stream_of([tag, (kind, content + b"\n"), *rest])
 
