@@ -4,7 +4,7 @@ import os
 import subprocess  # noqa: TID251 - tests drive the real programs
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nodeagent.source.store.objects import MalformedError
@@ -195,3 +195,14 @@ def test_any_object_is_taken_apart_or_refused(parts):
             of(b"".join(parts))
         except MalformedError:
             continue
+
+
+@pytest.mark.parametrize(("kind", "name", "of"), [("commit", "main", signed.of_commit), ("tag", "v1", signed.of_tag)])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_changed_byte_of_an_object_is_accepted_unless_git_accepts_it_too(repository, kind, name, of, data):
+    changed = bytearray(repository.content(kind, name))
+    changed[data.draw(st.integers(0, len(changed) - 1))] ^= data.draw(st.integers(1, 255))
+
+    if accepts(of, bytes(changed)):
+        assert repository.verifies(kind, bytes(changed))
