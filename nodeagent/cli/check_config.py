@@ -13,6 +13,7 @@ from typing import Any
 from nodeagent.cli import check_credentials
 from nodeagent.config import DEFAULT_FILE, Config, Password, load
 from nodeagent.errors import InvalidConfiguration, PasswordUnavailable
+from nodeagent.source.remote.access import wants_key
 from nodeagent.source.secrets import command, private_file
 
 
@@ -51,11 +52,17 @@ def _values(table: dict[str, Any], prefix: str) -> Iterator[str]:
 
 def _problems(file: Path, config: Config) -> Iterator[str]:
     yield from _file(file, "the configuration", needed=True)
-    key_comes = check_credentials.is_there(config.source.key_credential)
-    yield from _file(config.source.key, "source.key", needed=not key_comes)
-    yield from _file(config.source.known_hosts, "source.known_hosts", needed=not config.source.host_keys)
-    yield from _password(config.password)
-    for name in (config.password.credential, config.source.key_credential):
+    if wants_key(config):
+        key_comes = check_credentials.is_there(config.source.key_credential)
+        yield from _file(config.source.key, "source.key", needed=not key_comes)
+        yield from _file(config.source.known_hosts, "source.known_hosts", needed=not config.source.host_keys)
+        yield from _password(config.password)
+    if config.source.ca_file is not None:
+        yield from _file(config.source.ca_file, "source.ca_file", needed=True)
+    yield from _secret(config.login.file, "login.file")
+    yield from _secret(config.proxy_login.file, "proxy_login.file")
+    tables = (config.password, config.login, config.proxy_login)
+    for name in (*(table.credential for table in tables), config.source.key_credential):
         yield from check_credentials.problems(name)
     if config.environment_file is not None:
         yield from _file(config.environment_file, "environment_file", needed=True)
@@ -83,16 +90,20 @@ def _signatures(config: Config) -> Iterator[str]:
 
 def _password(config: Password) -> Iterator[str]:
     """Of the two sources that can be looked at without asking for the password."""
-    try:
-        if os.geteuid() == 0 and (found := private_file.read(config.file, 1, in_memory=True)) is not None:
-            found.wipe()
-    except PasswordUnavailable as error:
-        yield f"password.file: {error}"
+    yield from _secret(config.file, "password.file")
     if config.command:
         try:
             command.find(config.command[0])
         except PasswordUnavailable as error:
             yield str(error)
+
+
+def _secret(path: Path, name: str) -> Iterator[str]:
+    try:
+        if os.geteuid() == 0 and (found := private_file.read(path, 1, in_memory=True)) is not None:
+            found.wipe()
+    except PasswordUnavailable as error:
+        yield f"{name}: {error}"
 
 
 def _file(path: Path, name: str, *, needed: bool) -> Iterator[str]:

@@ -15,6 +15,7 @@ from nodeagent.enroll.placing import File, place
 from nodeagent.errors import HostKeyUnknown, InvalidConfiguration, PasswordUnavailable
 from nodeagent.model import address
 from nodeagent.source.remote import known_hosts
+from nodeagent.source.remote.access import wants_key
 from nodeagent.source.secrets import deploy_key
 
 _CREDS_LIMIT = 60.0  # seconds; a TPM takes its time
@@ -96,7 +97,13 @@ def _cloud_init(arguments: argparse.Namespace) -> int:
     found = _node_files(arguments.source)
     files = [*found.files]
     settings = found.config.password
-    if arguments.password_file is not None:
+    if not wants_key(found.config):
+        if arguments.password_file is not None:
+            raise InvalidConfiguration(
+                "--password-file: no server of this configuration asks for the deploy key: give the machine the "
+                f"password or token, if one is needed, as the systemd credential {found.config.login.credential}"
+            )
+    elif arguments.password_file is not None:
         secret = password.new(arguments.password_file)
         deploy_key.open_file(node_files.local(arguments.source).source, secret)
         path = PurePosixPath(settings.file).relative_to("/")

@@ -21,6 +21,7 @@ from nodeagent.model.outcomes import Failure, PollOutcome
 from nodeagent.source import check
 from nodeagent.source.check import Finding
 from nodeagent.source.confine import account
+from nodeagent.source.remote.access import wants_key
 from nodeagent.workers import worker
 from nodeagent.workers.stop import Stop
 
@@ -31,7 +32,7 @@ LINT_ERRORS = "LintErrors"  # code of the finding; no error of nodeagent's: a no
 def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = verbs.add_parser(
         "check",
-        help="try password, host key, deploy key, branch and repository; changes nothing",
+        help="try password, servers, deploy key, branch and repository; changes nothing",
         description="Try what a node needs, one thing after the other: does the password open the key file, does the "
         "server answer with a pinned host key, does it accept the deploy key, has it the repository and the branch, is "
         "the commit signed where that is demanded, is post.sh there, and what does lint say of it. It stops at the "
@@ -65,14 +66,17 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _findings(config: Config, password_file: str | None) -> Sequence[Finding]:
-    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
-    given = password.given(password_file) if password_file else None
-    key, opened = check.open_key(config, Path(credentials) if credentials else None, given)
-    if not opened.ok:
-        return [opened]
-    confined, told = _fetch_user(config)
-    with tempfile.TemporaryDirectory(prefix="nodeagent-") as directory:
-        return [opened, *told, *_ask(config, key, Path(directory), confined=confined)]
+    credentials = Path(directory) if (directory := os.environ.get("CREDENTIALS_DIRECTORY")) else None
+    key, told = b"", []
+    if wants_key(config):
+        given = password.given(password_file) if password_file else None
+        key, opened = check.open_key(config, credentials, given)
+        if not opened.ok:
+            return [opened]
+        told.append(opened)
+    confined, more = _fetch_user(config)
+    with tempfile.TemporaryDirectory(prefix="nodeagent-") as home:
+        return [*told, *more, *_ask(config, key, credentials, Path(home), confined=confined)]
 
 
 def _fetch_user(config: Config) -> tuple[bool, Sequence[Finding]]:
@@ -87,32 +91,41 @@ def _fetch_user(config: Config) -> tuple[bool, Sequence[Finding]]:
     return True, ()
 
 
-def _ask(config: Config, key: bytes, home: Path, *, confined: bool) -> Sequence[Finding]:
-    """Try the server in a forked child, then look at what it gave."""
+def _ask(config: Config, key: bytes, credentials: Path | None, home: Path, *, confined: bool) -> Sequence[Finding]:
+    """Try each server in a forked child, then look at what the first one gave."""
     check.prepare(config, home, confined=confined)
 
-    def job(reporter: Reporter, stop: Stop) -> PollOutcome:
-        return PollOutcome(commit=check.fetch(config, key, home, confined=confined), moved=False)
+    def answer(url: str) -> str | Failure:
+        def job(reporter: Reporter, stop: Stop) -> PollOutcome:
+            return PollOutcome(commit=check.fetch(config, url, key, credentials, home, confined=confined), moved=False)
 
-    outcome = worker.run("check", job, _Silent(), time_limit=config.source.fetch_limit)
-    if not isinstance(outcome, PollOutcome):
+        outcome = worker.run("check", job, _Silent(), time_limit=config.source.fetch_limit)
+        if isinstance(outcome, PollOutcome):
+            return outcome.commit
         assert isinstance(outcome, Failure)
-        return check.findings(config, outcome)
-    found = check.findings(config, outcome.commit)
+        return outcome
+
+    first = answer(config.source.url)
+    found = [*check.findings(config, first), *(check.mirror(config, url, answer(url)) for url in config.source.mirrors)]
+    return found if isinstance(first, Failure) else [*found, *_take(config, first, home, confined=confined)]
+
+
+def _take(config: Config, commit: str, home: Path, *, confined: bool) -> Sequence[Finding]:
+    """Look at what was fetched as a node does."""
     signed: list[Finding] = []
 
     def tell(text: str) -> None:
         signed.append(Finding(check="signature", code="", message=text))
 
     try:
-        directory = check.check_out(config, outcome.commit, home, tell, confined=confined)
-        return [*found, *signed, *_read(directory)]
+        directory = check.check_out(config, commit, home, tell, confined=confined)
+        return [*signed, *_read(directory)]
     except PostScriptMissing as error:
         message = f"{config.source.ref} has none at its top: push one; nodeagent init begins a repository"
-        return [*found, *signed, Finding(check=ENTRY, code=error.code, message=message)]
+        return [*signed, Finding(check=ENTRY, code=error.code, message=message)]
     except NodeagentError as error:
         name = "signature" if error.code in check.OF_SIGNATURES else ENTRY
-        return [*found, *signed, Finding(check=name, code=error.code, message=str(error))]
+        return [*signed, Finding(check=name, code=error.code, message=str(error))]
 
 
 def _read(directory: Path) -> Sequence[Finding]:

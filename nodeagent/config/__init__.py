@@ -4,6 +4,7 @@ Every key but ``source.url`` has a default. An unknown key or a bad value raises
 :class:`~nodeagent.errors.InvalidConfiguration`, naming the file, the key and what is allowed.
 """
 
+from nodeagent.config.login import Login, ProxyLogin
 from nodeagent.config.node import Jobs, Ledger, Limits, Paths, Ready
 from nodeagent.config.password import Password
 from nodeagent.config.read import DEFAULT_FILE, load
@@ -18,8 +19,10 @@ __all__ = [
     "Jobs",
     "Ledger",
     "Limits",
+    "Login",
     "Password",
     "Paths",
+    "ProxyLogin",
     "Prune",
     "Ready",
     "Signatures",

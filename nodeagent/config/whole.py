@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from nodeagent.config.login import Login, ProxyLogin
 from nodeagent.config.node import Jobs, Ledger, Limits, Paths, Ready
 from nodeagent.config.password import Password
 from nodeagent.config.source import Signatures, Source
@@ -20,6 +21,8 @@ class Config(Table):
     source: Source
     signatures: Signatures = Signatures()
     password: Password = Password()
+    login: Login = Login()
+    proxy_login: ProxyLogin = ProxyLogin()
     limits: Limits = Limits()
     jobs: Jobs = Jobs()
     paths: Paths = Paths()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 SSH_PORT = 22
+HTTP_PORT = 80
 HTTPS_PORT = 443
 DEFAULT_USER = "git"  # what every git server's documents use; the node's own user means nothing to the server
 
@@ -100,7 +101,7 @@ def _https(scheme: str, found: re.Match[str] | None) -> Https:
             "by http:// anybody on the way reads the configuration and can put another in its place: use https:// "
             "(http:// is for a server on this node's loopback)"
         )
-    return Https(host=host, port=_port(found, HTTPS_PORT if secure else 80), secure=secure)
+    return Https(host=host, port=_port(found, HTTPS_PORT if secure else HTTP_PORT), secure=secure)
 
 
 def _local(path: str) -> Local:

@@ -13,12 +13,14 @@ from typing import BinaryIO
 from nodeagent.config import Config
 from nodeagent.errors import (
     AuthenticationFailed,
+    CertificateInvalid,
     ClockNotSynchronised,
     HostKeyMismatch,
     HostKeyUnknown,
     InvalidConfiguration,
     KeyFileInvalid,
     NodeagentError,
+    PasswordUnavailable,
     ReferenceNotFound,
     RepositoryNotFound,
     SignatureInvalid,
@@ -27,6 +29,7 @@ from nodeagent.errors import (
     SignerRevoked,
     SignerUnknown,
 )
+from nodeagent.model.address import Https, Local, Ssh, parse
 from nodeagent.model.outcomes import Failure
 from nodeagent.source.checkout import tree
 from nodeagent.source.checkout.checkout import Checkout
@@ -55,13 +58,24 @@ class Finding:
         return not self.code
 
 
-# What the server is asked for, in the order in which it fails, each with the errors that mean this step.
-_STEPS: Sequence[tuple[str, frozenset[str], str]] = (
-    ("server", frozenset(), "it answers"),
+# What a server is asked for, in the order in which it fails, each with the errors that mean this step.
+_Step = tuple[str, frozenset[str], str]
+_ANSWERS: _Step = ("server", frozenset(), "it answers")
+_HAS: Sequence[_Step] = (
+    ("repository", frozenset({RepositoryNotFound.code}), "it is there"),
+    ("branch", frozenset({ReferenceNotFound.code}), "it is there"),
+)
+_SSH: Sequence[_Step] = (
+    _ANSWERS,
     ("host key", frozenset({HostKeyUnknown.code, HostKeyMismatch.code}), "the server shows a pinned key"),
     ("deploy key", frozenset({AuthenticationFailed.code, KeyFileInvalid.code}), "the server accepts it"),
-    ("repository", frozenset({RepositoryNotFound.code}), "the server has it"),
-    ("branch", frozenset({ReferenceNotFound.code}), "it is there"),
+    *_HAS,
+)
+_HTTPS: Sequence[_Step] = (
+    _ANSWERS,
+    ("certificate", frozenset({CertificateInvalid.code}), "an authority that is trusted vouches for the server"),
+    ("login", frozenset({AuthenticationFailed.code, PasswordUnavailable.code}), "the server lets this node in"),
+    *_HAS,
 )
 
 # What a node refuses a revision with that is not signed by who may, as far as it can tell.
@@ -111,22 +125,23 @@ def prepare(config: Config, home: Path, *, confined: bool) -> None:
         os.chown(_store(home).parent, user.pw_uid, user.pw_gid)
 
 
-def fetch(config: Config, key: bytes, home: Path, *, confined: bool) -> str:
-    """Ask the server for the branch's commit (hex), and fetch it; in a forked child when ``confined``.
+def fetch(config: Config, url: str, key: bytes, credentials: Path | None, home: Path, *, confined: bool) -> str:
+    """Ask a server for the branch's commit (hex), and fetch it; in a forked child.
 
-    ``home`` was prepared by :func:`prepare`.
+    ``home`` was prepared by :func:`prepare`; ``credentials`` is what systemd put into ``$CREDENTIALS_DIRECTORY``.
 
     Raises:
         NodeagentError: what is wrong.
     """
-    way = access.with_key(config, key)
+    way = access.with_key(config, key, credentials)
     if confined:
         confine(config.source.user)
     git.configure(home, config.source.connect_timeout, config.source.timeout)
     store = git.Store.open(_store(home))
-    remote = store.remote(config.source.url, way)
+    remote = store.remote(url, way)
     target = remote.find(config.source.ref)
-    remote.fetch(target, whole=False)
+    if not store.has(target.commit):
+        remote.fetch(target, whole=False)
     if config.signatures.required:
         store.remember_tag(config.source.ref, target.tag)
     return target.commit
@@ -169,13 +184,31 @@ def _store(home: Path) -> Path:
 
 def findings(config: Config, answer: str | Failure) -> Sequence[Finding]:
     """One finding for each step, up to the first that failed, from what :func:`fetch` gave or raised."""
+    steps = _steps(config.source.url)
     failure = answer if isinstance(answer, Failure) else None
     found: list[Finding] = []
-    if failure is not None and not any(failure.code in codes for _, codes, _ in _STEPS):
+    if failure is not None and not any(failure.code in codes for _, codes, _ in steps):
         return [Finding(check="server", code=failure.code, message=failure.message)]
-    for check, codes, fine in _STEPS:
+    for check, codes, fine in steps:
         if failure is not None and failure.code in codes:
             return [*found, Finding(check=check, code=failure.code, message=failure.message)]
         found.append(Finding(check=check, code="", message=fine))
     found[-1] = Finding(check="branch", code="", message=f"{config.source.ref} is at {answer}")
     return found
+
+
+def mirror(config: Config, url: str, answer: str | Failure) -> Finding:
+    """What one of the mirrors gave, or raised."""
+    if isinstance(answer, Failure):
+        return Finding(check="mirror", code=answer.code, message=f"{url}: {answer.message.removeprefix(f'{url}: ')}")
+    return Finding(check="mirror", code="", message=f"{url}: {config.source.ref} is at {answer}")
+
+
+def _steps(url: str) -> Sequence[_Step]:
+    match parse(url):
+        case Ssh():
+            return _SSH
+        case Https(secure=secure):
+            return _HTTPS if secure else [step for step in _HTTPS if step[0] != "certificate"]
+        case Local():
+            return _HAS

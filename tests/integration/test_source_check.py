@@ -8,6 +8,7 @@ import pytest
 from nodeagent.cli import key, main
 from nodeagent.errors import InvalidConfiguration
 from testbed.programs import run
+from testbed.webserver import Authority, WebServer
 
 STEPS = ["password", "server", "host key", "deploy key", "repository", "branch", "post.sh", "lint"]
 POST = {"post.sh": "#!/bin/sh\n"}
@@ -19,7 +20,13 @@ def check(site, capfd):
 
     def run(*words, **source):
         values = {"url": site.url, "key": site.key_file, "known_hosts": site.known_hosts, "user": "nobody", **source}
-        lines = ["[source]", *(f"{name} = {json.dumps(str(value))}" for name, value in values.items())]
+        lines = [
+            "[source]",
+            *(
+                f"{name} = {json.dumps(value if isinstance(value, list) else str(value))}"
+                for name, value in values.items()
+            ),
+        ]
         lines += ["[password]", f"file = {json.dumps(str(site.password_file))}"]
         file = site.directory / "nodeagent.toml"
         file.write_text("\n".join(lines))
@@ -224,3 +231,62 @@ def test_a_generated_key_is_one_for_ssh_keygen_openssl_and_the_server(site, chec
     assert check(*words, key=made / "key.enc")[1].splitlines()[-1].startswith("FAILED  deploy key")
     site.server.authorize(made / "key.pub")
     assert check(*words, key=made / "key.enc")[0] == 0
+
+
+# --- other ways than SSH, and mirrors ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def copies(site, place):
+    """An HTTPS server of what the site has, and its authority."""
+    authority = Authority(place / "authority")
+    with WebServer(site.repository.bare.parent, authority.certify("127.0.0.1")) as web:
+        yield web, authority
+
+
+def steps(output):
+    return [(finding["check"], finding["code"]) for finding in json.loads(output)["findings"]]
+
+
+def test_an_https_server_is_tried_without_a_deploy_key(site, check, copies):
+    web, authority = copies
+    site.repository.commit(POST)
+    site.key_file.unlink()
+
+    code, output = check("--json", url=web.url("repository.git"), ca_file=authority.file)
+
+    names = ["server", "certificate", "login", "repository", "branch", "post.sh", "lint"]
+    assert (code, steps(output)) == (0, [(name, "") for name in names])
+
+    code, output = check("--json", url=web.url("repository.git"))
+    assert (code, steps(output)) == (1, [("server", ""), ("certificate", "CertificateInvalid")])
+
+    web.login = ("git", "token")
+    code, output = check("--json", url=web.url("repository.git"), ca_file=authority.file)
+    assert (code, steps(output)[-1]) == (1, ("login", "AuthenticationFailed"))
+
+
+def test_a_path_is_tried_without_a_deploy_key(site, check):
+    site.repository.commit(POST)
+    site.key_file.unlink()
+
+    code, output = check("--json", url=str(site.repository.bare))
+
+    assert (code, steps(output)) == (0, [(name, "") for name in ("repository", "branch", "post.sh", "lint")])
+
+
+def test_each_mirror_is_tried_and_a_bad_one_named(site, check, copies):
+    web, authority = copies
+    site.repository.commit(POST)
+    mirrors = [web.url("repository.git"), "/no/such/repository.git"]
+
+    code, output = check("--json", mirrors=mirrors, ca_file=authority.file)
+
+    told = json.loads(output)["findings"]
+    assert code == 1
+    assert [(f["check"], f["code"]) for f in told if f["check"] == "mirror"] == [
+        ("mirror", ""),
+        ("mirror", "RepositoryNotFound"),
+    ]
+    assert all(url in f["message"] for url, f in zip(mirrors, (f for f in told if f["check"] == "mirror"), strict=True))
+    assert ("lint", "") in steps(output)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from testbed.webproxy import WebProxy
 from testbed.webserver import Authority, WebServer
 
 PLAN = {"post.sh": "#!/bin/sh\n", "files/motd": "welcome\n"}
@@ -136,3 +137,160 @@ def test_plain_http_is_for_a_server_on_loopback(site):
         outcome, _ = site.poll(site.config(source={"url": server.url("repository.git")}))
 
     assert (outcome.commit, outcome.failure) == (commit, None)
+
+
+# --- who comes -------------------------------------------------------------------------------------------------
+
+TOKEN = "glpat-Very/Secret:token%41 ü"
+USER = "deploy@site"
+
+
+def secret(site, name, text):
+    path = site.memory / name
+    path.touch(mode=0o600)
+    path.write_text(text)
+    return path
+
+
+def who(site, *, text=TOKEN + "\n", user=USER):
+    return {"user": user, "file": secret(site, "login", text)}
+
+
+def with_login(config, **tables):
+    return type(config).model_validate({**config.model_dump(), **tables})
+
+
+def test_a_server_that_asks_is_told_the_user_and_the_token(site, web, authority):
+    commit = site.repository.commit(PLAN)
+    web.login = (USER, TOKEN)
+    config = with_login(https(site, web, authority), login=who(site, text=TOKEN + "\r\nnot this\n"))
+
+    outcome, events = site.poll(config)
+
+    assert (outcome.commit, outcome.failure, events) == (commit, None, [])
+
+
+def test_the_token_may_be_a_systemd_credential(site, web, authority, tmp_path):
+    commit = site.repository.commit(PLAN)
+    web.login = (USER, TOKEN)
+    (tmp_path / "nodeagent.login").touch(mode=0o400)
+    (tmp_path / "nodeagent.login").write_text(TOKEN)
+
+    config = with_login(https(site, web, authority), login={"user": USER, "file": site.memory / "none"})
+    outcome, _ = site.poll(config, credentials=tmp_path)
+
+    assert (outcome.commit, outcome.failure) == (commit, None)
+
+
+def test_a_server_that_does_not_ask_is_not_told(site, web, authority):
+    site.repository.commit(PLAN)
+
+    site.poll(with_login(https(site, web, authority), login=who(site)))
+
+    assert {seen for _, seen in web.requests} == {None}
+
+
+def test_a_server_that_asks_a_node_without_a_token_is_named_with_the_way_to_give_one(site, web, authority):
+    site.repository.commit(PLAN)
+    web.login = (USER, TOKEN)
+    config = with_login(https(site, web, authority), login={"file": site.memory / "none"})
+
+    failure_of(site, config, "login.credential", "nodeagent.login", code="AuthenticationFailed")
+
+
+def test_a_wrong_token_is_refused_at_once_and_stands_in_no_message(site, web, authority):
+    site.repository.commit(PLAN)
+    web.login = (USER, "another")
+    config = with_login(https(site, web, authority), login=who(site))
+
+    message = failure_of(site, config, "refused user deploy@site", code="AuthenticationFailed")
+
+    assert "Secret" not in message
+    assert len([seen for _, seen in web.requests if seen]) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "transient"),
+    [
+        (403, "AuthenticationFailed", False),
+        (404, "RepositoryNotFound", False),
+        (500, "RemoteUnreachable", True),
+        (503, "RemoteUnreachable", True),
+    ],
+)
+def test_what_the_server_answers_is_told(site, authority, *, status, code, transient):
+    site.repository.commit(PLAN)
+    with WebServer(site.repository.bare.parent, authority.certify("127.0.0.1")) as web:
+        web.status = status
+        failure_of(site, https(site, web, authority), str(status), code=code, transient=transient)
+
+
+@pytest.mark.parametrize("text", ["", "\n", "\0\n"])
+def test_an_empty_token_is_told(site, web, authority, text):
+    config = with_login(https(site, web, authority), login=who(site, text=text))
+
+    failure_of(site, config, "is empty", code="PasswordUnavailable")
+
+
+def test_a_token_that_others_may_read_is_refused(site, web, authority):
+    login = who(site)
+    login["file"].chmod(0o640)
+
+    config = with_login(https(site, web, authority), login=login)
+
+    failure_of(site, config, "others may read it", code="PasswordUnavailable")
+
+
+def test_the_token_is_not_told_to_another_port_of_the_host(site, web, authority):
+    site.repository.commit(PLAN)
+    certificate = authority.certify("127.0.0.1")
+    with WebServer(site.repository.bare.parent, certificate, login=(USER, TOKEN)) as other:
+        web.location = other.url("").rstrip("/")
+        config = with_login(https(site, web, authority), login=who(site))
+
+        failure_of(site, config, f"127.0.0.1:{other.port}", code="AuthenticationFailed")
+
+        assert {seen for _, seen in other.requests} == {None}
+
+
+# --- through a proxy -------------------------------------------------------------------------------------------
+
+
+def test_a_server_is_reached_through_a_proxy_which_sees_neither_token_nor_content(site, web, authority):
+    commit = site.repository.commit(PLAN)
+    web.login = (USER, TOKEN)
+    with WebProxy() as proxy:
+        config = with_login(https(site, web, authority, proxy=proxy.url), login=who(site))
+        outcome, _ = site.poll(config)
+
+    assert (outcome.commit, outcome.failure) == (commit, None)
+    assert set(proxy.asked) == {(f"127.0.0.1:{web.port}", None)}
+
+
+def test_a_proxy_that_asks_is_told_its_own_password(site, web, authority):
+    commit = site.repository.commit(PLAN)
+    password = "p@ss/word: %41ü"
+    with WebProxy(login=("node@site", password)) as proxy:
+        more = {"user": "node@site", "file": secret(site, "proxy", password + "\n")}
+        outcome, _ = site.poll(with_login(https(site, web, authority, proxy=proxy.url), proxy_login=more))
+
+    assert (outcome.commit, outcome.failure) == (commit, None)
+    assert {seen for _, seen in web.requests} == {None}
+
+
+def test_a_proxy_that_refuses_is_told_from_a_server_that_does(site, web, authority):
+    site.repository.commit(PLAN)
+    with WebProxy(login=("node", "right")) as proxy:
+        more = {"user": "node", "file": secret(site, "proxy", "wrong-secret\n")}
+        config = with_login(https(site, web, authority, proxy=proxy.url), proxy_login=more)
+        message = failure_of(site, config, "proxy", code="AuthenticationFailed")
+        assert "wrong-secret" not in message
+
+        failure_of(site, https(site, web, authority, proxy=proxy.url), "proxy", code="AuthenticationFailed")
+    assert web.requests == []
+
+
+def test_a_proxy_that_is_down_is_named(site, web, authority):
+    config = https(site, web, authority, proxy="http://127.0.0.1:1")
+
+    failure_of(site, config, "proxy", code="RemoteUnreachable", transient=True)

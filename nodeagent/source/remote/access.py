@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 from nodeagent.config import Config
 from nodeagent.model.address import Https, Ssh, parse
 from nodeagent.source.remote import https, known_hosts
+from nodeagent.source.secrets.login import read_login
 from nodeagent.source.secrets.memory import keep_out_of_cores
 from nodeagent.source.secrets.unlock import unlock
 
@@ -44,15 +46,38 @@ def gain(config: Config, credentials_directory: Path | None) -> Access:
         InvalidConfiguration: the authorities cannot be read.
     """
     keep_out_of_cores()
-    source = config.source
-    servers = [parse(url) for url in source.urls]
-    key = unlock(config, credentials_directory) if any(isinstance(server, Ssh) for server in servers) else b""
-    return with_key(config, key)
+    key = unlock(config, credentials_directory) if wants_key(config) else b""
+    return with_key(config, key, credentials_directory)
 
 
-def with_key(config: Config, key: bytes) -> Access:
+def wants_key(config: Config) -> bool:
+    """Whether any of the servers is one that asks for the deploy key."""
+    return any(isinstance(server, Ssh) for server in map(parse, config.source.urls))
+
+
+def with_key(config: Config, key: bytes, credentials_directory: Path | None) -> Access:
     """As :func:`gain`, with a deploy key that was opened elsewhere."""
     source = config.source
-    if any(isinstance(server, Https) and server.secure for server in map(parse, source.urls)):
+    servers = [server for server in map(parse, source.urls) if isinstance(server, Https)]
+    if not servers:
+        return Access(key=key, pinned_in=source.pinned_in)
+    if any(server.secure for server in servers):
         https.trust(source.ca_file)
-    return Access(key=key, pinned_in=source.pinned_in, ca_file=source.ca_file, proxy=source.proxy or None)
+    secret = read_login(config.login, credentials_directory)
+    return Access(
+        key=key,
+        pinned_in=source.pinned_in,
+        login=None if secret is None else https.Login(user=config.login.user, secret=secret),
+        ca_file=source.ca_file,
+        proxy=_proxy(config, credentials_directory),
+    )
+
+
+def _proxy(config: Config, credentials_directory: Path | None) -> str | None:
+    """The proxy's address, with user and password in it: libgit2 takes them by no other way."""
+    user, address = config.proxy_login.user, config.source.proxy
+    if not user or not address:
+        return address or None
+    secret = read_login(config.proxy_login, credentials_directory) or ""
+    scheme, _, host = address.partition("://")
+    return f"{scheme}://{quote(user, safe='')}:{quote(secret, safe='')}@{host}"

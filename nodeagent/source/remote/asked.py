@@ -14,8 +14,8 @@ class Callbacks(pygit2.RemoteCallbacks):
     def prepare(self, repository: pygit2.Repository) -> None:
         """Called before the connection is made, with the repository that is fetched into."""
 
-    def refused(self) -> NoReturn:
-        """Say that the server lets this node not in.
+    def refused(self, text: str = "") -> NoReturn:
+        """Say that the server does not let this node in, though nobody asked here; ``text``: what libgit2 said of it.
 
         Raises:
             AuthenticationFailed: always.

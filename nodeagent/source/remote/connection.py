@@ -28,6 +28,7 @@ class Remote:
         server = parse(url)
         self._sends_parts = not isinstance(server, Local)  # libgit2 does not leave out history of a local repository
         self._proxy = access.proxy if isinstance(server, Https) else None
+        self._shown = f"{url} (by source.proxy)" if self._proxy else url
         self._callbacks = _callbacks(server, access)
         self._remote = repository.remotes.create_anonymous(str(server) if isinstance(server, Local) else url)
 
@@ -78,10 +79,10 @@ class Remote:
         except pygit2.GitError as error:
             found = translate.failure(error, stage)
             if found.error is AuthenticationFailed:
-                self._callbacks.refused()
+                self._callbacks.refused(found.text)
             if found.no_common_key:
                 self._callbacks.no_common_key(self._repository, self._url)
-            raise found.error(f"{self._url}: {found.text}") from error
+            raise found.error(f"{self._shown}: {found.text}") from error
 
 
 def _callbacks(server: Address, access: Access) -> ssh.Callbacks | https.Callbacks | local.Callbacks:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 from nodeagent.errors import AuthenticationFailed, InvalidConfiguration
-from nodeagent.model.address import Https
+from nodeagent.model.address import HTTP_PORT, HTTPS_PORT, Https
 from nodeagent.source.foreign import one_line
 from nodeagent.source.libgit2 import enums, pygit2
 from nodeagent.source.remote import asked
@@ -66,8 +67,19 @@ class Callbacks(asked.Callbacks):
     ) -> pygit2.UserPass:
         if self._offered or self._login is None or not allowed_types & enums.CredentialType.USERPASS_PLAINTEXT:
             self.refused()
+        self._demand_same(url)
         self._offered = True
         return pygit2.UserPass(self._login.user, self._login.secret)
+
+    def _demand_same(self, url: str) -> None:
+        """Tell nobody else who comes: a redirect may lead to another port of the host."""
+        at = urlsplit(url)
+        port = at.port or (HTTPS_PORT if at.scheme == "https" else HTTP_PORT)
+        if (at.hostname or "", port) != (self.server.host.lower(), self.server.port):
+            raise AuthenticationFailed(
+                f"{self.server}: sends this node to {one_line(url)}, which asks for a password or token and is not "
+                "told it: if it is meant, put that address into source.url"
+            )
 
     def certificate_check(self, certificate: bytes, valid: bool, host: bytes) -> bool:  # type: ignore[override] # see libgit2.py
         if not valid:
@@ -77,12 +89,14 @@ class Callbacks(asked.Callbacks):
             reader.refuse(self.server, certificate, self._ca_file)
         return True
 
-    def refused(self) -> NoReturn:
+    def refused(self, text: str = "") -> NoReturn:
         """Say why the server does not let this node in.
 
         Raises:
             AuthenticationFailed: always.
         """
+        if text:  # a status that is no question, or of the proxy
+            raise AuthenticationFailed(f"{self.server}: {text}")
         if self._login is None:
             raise AuthenticationFailed(
                 f"{self.server}: asks for a user and a password or token, and none is configured: give nodeagent the "

@@ -20,7 +20,7 @@ class Callbacks(asked.Callbacks):
         # It may be anybody's: libgit2 runs nothing that its configuration names, and this process is nobody.
         pygit2.settings.owner_validation = False
 
-    def refused(self) -> NoReturn:
+    def refused(self, text: str = "") -> NoReturn:
         raise AssertionError("nobody is asked who he is")
 
 

@@ -37,7 +37,7 @@ class Callbacks(asked.Callbacks):
             self.untrusted(shown)
         return True
 
-    def refused(self) -> NoReturn:
+    def refused(self, text: str = "") -> NoReturn:
         raise AuthenticationFailed(
             f"{self.server}: refused the deploy key for user {self.server.user}: add the public half (key.pub) to the "
             "repository's deploy keys (or authorized_keys), or correct the user in source.url"

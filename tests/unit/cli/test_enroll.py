@@ -59,6 +59,28 @@ class TestCloudInit:
         paths = [entry["path"] for entry in yaml.safe_load(text)["write_files"]]
         assert "/etc/nodeagent/known_hosts" not in paths
 
+    def test_where_no_server_is_asked_by_ssh_neither_key_nor_host_keys_are_needed(
+        self, enroll: Enroll, source: Path, password: Path
+    ) -> None:
+        for name in ("known_hosts", "key.enc"):
+            (source / name).unlink()
+        (source / "site.pem").write_text("authority\n")
+        (source / "nodeagent.toml.d/20.toml").write_text(
+            '[source]\nurl = "https://git.cluster.example/configs.git"\nca_file = "/etc/nodeagent/site.pem"\n'
+        )
+        text, told = enroll("cloud-init", "--from", source)
+        paths = {entry["path"] for entry in yaml.safe_load(text)["write_files"]}
+        assert "/etc/nodeagent/site.pem" in paths
+        assert not paths & {"/etc/nodeagent/known_hosts", "/etc/nodeagent/key.enc"}
+        assert "password" not in told
+        _, told = enroll("cloud-init", "--from", source, "--password-file", password, status=1)
+        assert "nodeagent.login" in told
+
+    def test_every_ssh_server_needs_a_pinned_key(self, enroll: Enroll, source: Path) -> None:
+        (source / "nodeagent.toml.d/20.toml").write_text('[source]\nmirrors = ["/srv/configs.git", "ssh://mirror/r"]\n')
+        _, told = enroll("cloud-init", "--from", source, status=1)
+        assert "has no host key of mirror" in told
+
     def test_it_brings_every_file_and_waits_for_the_node(self, enroll: Enroll, source: Path) -> None:
         text, told = enroll("cloud-init", "--from", source, "--timeout", 60)
         assert text.startswith("#cloud-config\n")
