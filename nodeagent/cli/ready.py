@@ -80,7 +80,7 @@ def _runtime(file: Path) -> str:
     for part in (file, *sorted(file.with_name(file.name + ".d").glob("*.toml"))):
         try:
             text = part.read_text()
-            if "runtime" in text:
+            if any("runtime" in line and not line.startswith("#") for line in text.splitlines()):
                 import tomllib  # noqa: PLC0415 - it takes as long as all the rest of this verb
 
                 runtime = str(tomllib.loads(text)["paths"]["runtime"])

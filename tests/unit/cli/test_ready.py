@@ -86,12 +86,22 @@ def test_a_drop_in_and_a_broken_configuration_are_taken_as_far_as_they_go(config
     assert ready(config) == 0
 
 
-def test_neither_git_nor_the_grammar_nor_pydantic_is_loaded_for_it(config: Path) -> None:
-    say(config, "main@sha1:abcdef")
+def loaded(config: Path) -> set[str]:
+    """The modules that a process of this verb loads."""
     program = (
-        "import sys; from nodeagent.cli import main; code = main.call(sys.argv[1:]);"
-        "print(*sorted(m for m in sys.modules if '.' not in m)); sys.exit(code)"
+        "import sys; from nodeagent.cli import main; main.call(sys.argv[1:]);"
+        "print(*sorted(m for m in sys.modules if '.' not in m))"
     )
     asked = [sys.executable, "-c", program, "ready", "--config", str(config)]
-    loaded = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
-    assert not {"pydantic", "pygit2", "cryptography", "sqlite3", "ctypes", "socket"} & set(loaded)
+    return set(subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_neither_git_nor_the_grammar_nor_pydantic_is_loaded_for_it(config: Path) -> None:
+    say(config, "main@sha1:abcdef")
+    assert not {"pydantic", "pygit2", "cryptography", "sqlite3", "ctypes", "socket"} & loaded(config)
+
+
+def test_a_key_in_a_comment_as_the_packages_bring_it_costs_no_parser(config: Path) -> None:
+    assert "tomllib" in loaded(config)
+    config.write_text('#[paths]\n#runtime = "/elsewhere"\n')
+    assert "tomllib" not in loaded(config)
