@@ -8,7 +8,7 @@ import subprocess  # noqa: TID251 - a harness starts programs; the product's doo
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +51,15 @@ def _add_user() -> None:
 
 
 class Daemon:
-    """The running daemon. ``hear`` is called with each line that it reports."""
+    """The running daemon. ``hear`` is called with each line that it reports; ``environment`` is added to its own."""
 
-    def __init__(self, hear: Callable[[str], None]) -> None:
+    def __init__(self, hear: Callable[[str], None], environment: Mapping[str, str] | None = None) -> None:
         self.lines: list[str] = []
         self._hear = hear
         self._process = subprocess.Popen(
             [NODEAGENT, "run"],
+            cwd="/",  # as systemd starts it
+            env=os.environ | dict(environment or {}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -94,6 +96,12 @@ class Daemon:
 
     def poll_now(self) -> None:
         self._process.send_signal(signal.SIGHUP)
+
+    def abort(self) -> None:
+        """End it as a bug would: with a core, if it makes one."""
+        self._process.send_signal(signal.SIGABRT)
+        self._process.wait(timeout=30)
+        self._listener.join(timeout=5)
 
     def stop(self) -> tuple[int, float]:
         """Ask it to end; the exit status and how many seconds it took."""

@@ -21,6 +21,7 @@ from testbed.loopback import raise_loopback
 from testbed.programs import run
 
 PROJECT = Path(__file__).resolve().parent.parent
+NO_LOWER = ("proc", "sysfs", "devtmpfs", "devpts", "cgroup", "cgroup2")  # of a root that somebody is just making
 NOT_OVERLAID = ("/proc", "/sys", "/dev", "/run", "/tmp")
 INSIDE = "NODEAGENT_SANDBOX"
 STUB_LOG = Path("/run/stubs.log")
@@ -98,6 +99,7 @@ def _disk_mounts() -> Iterator[Path]:
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         point = Path(line.split()[4].encode().decode("unicode_escape"))
         left_out = any(str(point) == name or str(point).startswith(name + "/") for name in NOT_OVERLAID)
+        left_out |= line.partition(" - ")[2].split()[0] in NO_LOWER
         if point != Path("/") and not left_out and point.is_dir():
             yield point
 
