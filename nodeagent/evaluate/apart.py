@@ -4,6 +4,7 @@ There the agent places texts and does nothing else: no step is gated, since what
 the statement around it. The verbs are others, which neither begin nor end anything of the shell's own.
 """
 
+import contextlib
 import re
 from collections.abc import Iterator, Sequence
 
@@ -46,32 +47,51 @@ class Apart:
         self._edits = edits
         self._taken: list[tuple[int, int]] = []  # words that are written elsewhere
         self.placed: list[Word] = []  # the names of the files
+        self._brief = False  # may what prints live longer than the agent?
 
     def substitutions(self, found: Sequence[Substitution]) -> None:
         for one in found:
             if not any(start <= one.start < end for start, end in self._taken):
-                self._block(one.block)
+                with self._in_job(self._script.text[one.start - 2 : one.start] != b"$("):
+                    self._block(one.block)
 
     def taken(self, words: Sequence[Word]) -> None:
         """What stands in these words is not touched: the verbs have it."""
         self._taken += [(word.start, word.end) for word in words]
 
+    def job(self, node: Node) -> None:
+        """A statement in the background."""
+        with self._in_job(True):
+            self.node(node)
+
+    def function(self, body: Node) -> None:
+        """The body of a function that is called in another process, be it a job."""
+        with self._in_job(self._meaning.texts.parallel):
+            self.node(body, returns=True)
+
+    @contextlib.contextmanager
+    def _in_job(self, job: bool) -> Iterator[None]:
+        before, self._brief = self._brief, self._brief or job
+        yield
+        self._brief = before
+
     def node(self, node: Node, around: tuple[tuple[int, ...], ...] = (), *, returns: bool = False) -> None:
-        """Any statement that another process runs, or a function that one calls."""
+        """Any statement that another process runs."""
         match node:
             case Command():
                 self._command(node, around, returns=returns)
             case Pipeline():
-                self._place(node, self._meaning.aside(node))
+                self._place(node, self._meaning.aside(node, brief=self._brief))
                 self.parts(node)
             case AndOr():
                 for operand in node.operands:
                     self.node(operand, around, returns=returns)
             case Compound():
-                text = self._place(node, self._meaning.aside(node, loops=sum(one == LOOP for one in around)))
+                loops = sum(one == LOOP for one in around)
+                text = self._place(node, self._meaning.aside(node, loops=loops, brief=self._brief))
                 self._inside(node, text, around, returns=returns)
             case Function():
-                self.node(node.body, returns=True)
+                self.function(node.body)
             case Opaque():
                 pass
 
@@ -111,10 +131,7 @@ class Apart:
             statements=self._statements,
             edits=self._edits,
         )
-        if doubly:
-            with self._edits.between_double_quotes():
-                inner.program()
-        else:
+        with inner._in_job(self._brief), self._edits.between_double_quotes() if doubly else contextlib.nullcontext():
             inner.program()
         self.placed += inner.placed
         return self._statements.count() > before
@@ -125,13 +142,14 @@ class Apart:
         self.substitutions(self._script.substitutions)
 
     def _block(self, block: Block, around: tuple[tuple[int, ...], ...] = (), *, returns: bool = False) -> None:
-        for node, _ in block.items:
-            self.node(node, around, returns=returns)
+        for node, background in block.items:
+            with self._in_job(background):
+                self.node(node, around, returns=returns)
 
     def _command(self, node: Command, around: tuple[tuple[int, ...], ...], *, returns: bool) -> None:
         if texts := left(node, around, returns=returns):
             self._edits.leave(node, texts, aside=True)
-        self._place(node, self._meaning.aside(node))
+        self._place(node, self._meaning.aside(node, brief=self._brief))
         self.read_later(node)
 
     def _inside(

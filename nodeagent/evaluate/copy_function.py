@@ -10,18 +10,21 @@ from dataclasses import dataclass
 
 from nodeagent.evaluate import rsync_words
 from nodeagent.evaluate.leaving import gives_up
-from nodeagent.evaluate.syntax import AndOr, Command, Function, Node, Opaque, Script
+from nodeagent.evaluate.redirects import output_files
+from nodeagent.evaluate.syntax import AndOr, Command, Compound, Function, Node, Opaque, Script
 from nodeagent.model.evaluation import Phase
 
 Understood = Callable[[Sequence[str]], bool]
 """Is this list of rsync's flags one whose meaning the agent knows exactly?"""
 
 PROGRAMS = frozenset({"rsync", "mkdir", "dirname"})
-_PARENT = rb'"?(?:\$\(|`)\s*dirname\s+(?:--\s+)?"?\$2"?\s*(?:\)|`)"?'
+_PARENT = rb'"?(?:\$\(|`)\s*dirname\s+(?:--\s+)?"?\$2"?\s*(?:\)|`)"?|(?P<cut>"\$\{2%/\*\}")'
 _MAKES = re.compile(rb'mkdir\s+-p\s+(?:--\s+)?(?:(?P<destination>"\$2")|%s)' % _PARENT)
 _IS_THERE = re.compile(rb'(?:\[|test)\s+-d\s+(?:(?P<destination>"\$2")|%s)(?:\s+\])?' % _PARENT)
 _RETURNS = re.compile(rb'return(?:\s+(?:"?\$\?"?|(?P<status>[1-9]\d?)))?')
 _BRACED = re.compile(rb"\$\{(\w+)\}")
+_CUT = re.compile(rb"\$\{(\w+)%/\*\}")
+_TESTS = frozenset({"test_command", "arithmetic"})
 _NAMING = frozenset({"declaration_command", "variable_assignment"})
 _NAME = rb"[a-z]\w*|SRC|SOURCE|FROM|DST|DEST|TARGET|TO"
 _NAMES = re.compile(rb'(?P<local>local\s+)?(?:(?:%s)=(?:"\$[1-9]"|\$[1-9])(?:\s+|\Z))+' % _NAME)
@@ -29,7 +32,12 @@ _NAMED = re.compile(rb'(\w+)=("?)\$([1-9])"?')
 _MAY_SEE = re.compile(rb"(?<![\w.])(?:eval|source|allexport)\b|set\s+-\w*a|(?:^|[\s;&|({])\.\s", re.M)
 _FIXES = re.compile(rb"(?<![\w.])(?:readonly\b|(?:declare|typeset)\s+-\w*r)")  # so that ``local`` fails
 # Test, mkdir, what is done instead of going on, rsync, return with rsync's status or with another one.
-_SHAPE = re.compile(r"(?:;(?:T\|\|)?M(?:\|\|[GSN])?(?:;|&&)|;)R(?:\|\|[SN])?(?:;S)?")
+_CORE = r"(?:;(?:T\|\|)?M(?:\|\|[GSN])?(?:;|&&)|;)R"
+_SHAPE = re.compile(_CORE + r"(?:\|\|[SN])?(?:;S)?")
+# ... with messages and tests before it, and with whatever says how it went behind it.
+_OR_ELSE = r"(?:(?:&&|\|\|)[EGSN])*"
+_SPOKEN = re.compile(rf"(?:;E{_OR_ELSE})*{_CORE}{_OR_ELSE}(?:;[EASNG]{_OR_ELSE})*")
+_SPEAKS = frozenset({"echo", "printf", "logger", ":", "true", "false", "test", "[", "return", "exit"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +46,8 @@ class CopyFunction:
     before it; or that merges ``$1`` into ``$2`` (:mod:`nodeagent.evaluate.merge_function`), then ``phase`` is MERGE.
 
     ``operands``: how many of its arguments rsync gets, from the first; None for all (``"$@"``). ``failed``: what it
-    returns when rsync fails, if not rsync's own status.
+    returns when rsync fails, if not rsync's own status. ``spoken``: the function says something besides, so the shell
+    runs it, and the agent stands in for this part of its text. ``cuts``: the parent is ``"${2%/*}"``.
     """
 
     flags: tuple[str, ...]
@@ -48,6 +57,8 @@ class CopyFunction:
     makes_destination: bool = False
     operands: int | None = 2
     failed: int | None = None
+    spoken: tuple[int, int] | None = None
+    cuts: bool = False
     phase: Phase = Phase.COPY
 
 
@@ -73,7 +84,8 @@ class _Body:
         return True
 
     def text(self, text: bytes) -> bytes:
-        bare = _BRACED.sub(rb"$\1", text)
+        cut = _CUT.sub(lambda found: b"${%s%%/*}" % self._names.get(found[1], found[1]), text)
+        bare = _BRACED.sub(rb"$\1", cut)
         return re.sub(rb"\$([A-Za-z_]\w*)", lambda found: b"$" + self._names.get(found[1], found[1]), bare)
 
     def parts(self, nodes: Sequence[Node]) -> Iterator[tuple[str, Node, bytes]]:
@@ -106,8 +118,11 @@ def copy_function(
             return None
         del rest[0]
     parts = list(body.parts(rest))
-    if _SHAPE.fullmatch("".join(sign for sign, _, _ in parts)) is None:
+    shape = "".join(sign for sign, _, _ in parts)
+    spoken = _SHAPE.fullmatch(shape) is None
+    if spoken and _SPOKEN.fullmatch(shape) is None:
         return None
+    core = [(node, text) for sign, node, text in parts if sign[-1] in "TMR"]
     made = {_directory(text) for sign, _, text in parts if sign[-1] in "TM"}
     rsync = next(node for sign, node, _ in parts if sign[-1] == "R")
     assert isinstance(rsync, Command)
@@ -127,7 +142,9 @@ def copy_function(
         name=function.name,
         file=file,
         operands=None if takes_all else len(operands),
-        failed=_failed(parts),
+        failed=None if spoken else _failed(parts),
+        spoken=(core[0][0].start, rsync.end) if spoken else None,
+        cuts=any(b"%/*}" in text for _, text in core),
     )
 
 
@@ -154,4 +171,20 @@ def _sign(node: Node, text: bytes) -> str:
         return "M"
     if _IS_THERE.fullmatch(text):
         return "T"
-    return "G" if gives_up(node, frozenset()) else "?"
+    if isinstance(node, Opaque) and node.kind in _NAMING:
+        return "A"
+    return "G" if gives_up(node, frozenset()) else "E" if _speaks(node) else "?"
+
+
+def _speaks(node: Node) -> bool:
+    """Does it only ask, say something or return? Whatever the shell makes of it, it does."""
+    match node:
+        case Command():
+            return node.name in _SPEAKS and not any(output_files(node.redirects))
+        case AndOr():
+            return all(map(_speaks, node.operands))
+        case Compound(kind="if" | "group" | "case"):
+            items = [item for block in (*node.conditions, *node.bodies) for item in block.items]
+            return not any(output_files(node.redirects)) and all(not job and _speaks(item) for item, job in items)
+        case _:
+            return isinstance(node, Opaque) and node.known and node.kind in _TESTS

@@ -87,16 +87,19 @@ class Meaning:
             return self.texts.command(node)
         return () if node.assigns else self.texts.call(node)
 
-    def aside(self, node: Node, *, loops: int = 0) -> tuple[Output, ...]:
+    def aside(self, node: Node, *, loops: int = 0, brief: bool = False) -> tuple[Output, ...]:
         """Those that it may append to for a process beside the shell's own, or for a text that is read later.
 
-        A process that may live longer than the agent keeps only what it prints at once.
+        Args:
+            node: what prints.
+            loops: are around it.
+            brief: the process may live longer than the agent, which then takes only what is printed at once.
         """
         if isinstance(node, Compound):
             found = () if is_bashism(node.redirects) else self.texts.compound(node, loops=loops)
         else:
             found = self.outputs(node)
-        if self.texts.parallel and not (isinstance(node, Command) and _is_brief(node)):
+        if brief and not (isinstance(node, Command) and _is_brief(node)):
             return ()
         return tuple(o for o in found if o.phase is Phase.APPEND and not o.is_log)
 

@@ -94,6 +94,18 @@ __na_cp() { # NUMBER NAME ARGS...: a COPY by the agent, or by NAME itself when t
   esac
   return "${__na_r%% *}"
 }
+# In a function that says something besides, the copying by the agent where the call is marked: see __na_at.
+__na_cc() { # NAME ARGS...: is the shell to copy?
+  case $__na_i in '') return 0 ;; esac
+  __na_w=$__na_i __na_i=''
+  { __na_call cp "$__na_w" "$@"; } 2>/dev/null
+  case $__na_r in
+    shell) return 0 ;;
+    *\ *) while IFS= read -r __na_w; do printf '%s\n' "$__na_w"; done <"${__na_r#* }" >&2 ;; # STATUS FILE
+  esac
+  __na_r=${__na_r%% *}
+  return 1
+}
 # A function that logs what it runs is told of only where its call is marked: not in a job, a pipeline, a substitution.
 # __na_i is the number of the call under way, __na_k those of the calls around it.
 __na_i='' __na_k=''

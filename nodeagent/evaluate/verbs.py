@@ -56,6 +56,11 @@ class Edits:
         verb = b"__na_see %s && :" if as_it_is else b"__na_dot %s && :"
         self._around(node, b"{ " + self._verb(verb % words, words) + b"; ", b"; }")
 
+    def copy_of(self, name: bytes, span: tuple[int, int]) -> None:
+        """What copies in a function that says something besides: the agent does it where the call is marked."""
+        self.before(span[0], b"if " + self._verb(b'__na_cc %s "$@"' % name, b'"$@"') + b"; then ")
+        self._closings[span[1]].append(b"; else " + self._verb(b"__na_no") + b"; fi")
+
     def program_of_run(self, node: Command) -> None:
         self._around(node, self._verb(b'__na_run "$@"') + b"; ", b"; " + self._verb(b"__na_ran && :"))
 

@@ -129,10 +129,13 @@ class Writer:
             self._edits.program_of_run(run.program)
             for logger in run.loggers:
                 self._edits.log(logger)
-        elif run is None and node.name not in self._known.copies:
+        elif (copy := self._known.copies.get(node.name)) is not None:
+            if copy.spoken is not None and copy.file == self._file:
+                self._edits.copy_of(copy.name.encode(), copy.spoken)
+        elif run is None:
             if usage.isolated:
                 if not usage.interrupts:
-                    self._apart.node(node.body, returns=True)
+                    self._apart.function(node.body)
                 self._always(node.body)
             else:
                 self._node(node.body, _Context(used=usage.used, after=usage.used, heard=self._heard, returns=True))
@@ -168,7 +171,7 @@ class Writer:
 
     def _background(self, node: Node, context: _Context) -> None:
         """A job in the background cannot change the shell: gate its start."""
-        self._apart.node(node)
+        self._apart.job(node)
         if context.used or not self._meaning.may_start(node) or self._repeats(node):
             self._always(node)
             return
@@ -265,7 +268,10 @@ class Writer:
         to = plain(node.words[-1].text).rstrip(b"/")
         if share((to, to + b"/"), self._shared):
             self._statements.fresh.add(number)
-        self._edits.before(node.words[0].start, b"__na_cp %d " % number)
+        if call.function is not None and call.function.spoken is not None:
+            self._edits.told(node, number)
+        else:
+            self._edits.before(node.words[0].start, b"__na_cp %d " % number)
 
     def _place(self, node: Node, outputs: Sequence[Output]) -> tuple[int, ...]:
         """Have the agent place what a statement prints: around what else is done to the statement. Returns the numbers

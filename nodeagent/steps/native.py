@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import time
 from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
@@ -20,6 +21,7 @@ from nodeagent.model.evaluation import Change, FileChange, Phase, Statement
 from nodeagent.steps.account import Account
 from nodeagent.steps.frame import Frame
 
+_CUT_AS_DIRNAME = re.compile(r".*[^/]/[^/]+", re.S)  # where "${2%/*}" is what dirname says
 TEXT_LIMIT = 64 * 2**20  # bytes that one statement may append or write
 
 
@@ -218,6 +220,8 @@ def _operands(call: CopyCall, arguments: list[str]) -> list[str]:
 def _can_copy(call: CopyCall, operands: list[str], cwd: str) -> bool:
     """Not where ``mkdir -p`` fails, for something else stands there: what is then left out depends on the function."""
     made = "/"
+    if operands and call.function is not None and call.function.cuts and not _CUT_AS_DIRNAME.fullmatch(operands[-1]):
+        return False
     if operands and call.function is not None and call.function.makes_destination:
         made = os.path.join(cwd, operands[-1])
     elif operands and call.function is not None and call.function.makes_parent:

@@ -147,6 +147,7 @@ text = st.one_of(
     _joined("{ ", saying, "; echo more @; } >>", aside),
     _joined("for i in 1 2; do echo $i @; done >>", aside),
 )
+brief = st.one_of(_joined("echo ", words, " @ >>", aside), _joined("printf '%s\\n' ", words, " @ >>", aside))
 quoted = st.sampled_from(
     (
         "echo later @ >>/srv/out/a", "printf %s later @ >>/srv/out/a; step 0 later", "echo $v $? @ >>/srv/out/b",
@@ -161,12 +162,12 @@ besides = st.one_of(
     _joined("{ ", text, "\n", saying, "\n} | cat"),
     _joined("cat files/b files/a | while read -r line; do ", text, "\n", saying, "\ndone"),
     _joined("cat files/b | while read -r line; do { ", saying, "; break; } >>", aside, "; done"),
-    _joined("piped() {\n", text, "\n", saying, "\n}\npiped one | cat\npiped two"),
-    _joined("piped() {\n{ ", saying, "; return 3; } >>", aside, '\n}\nv=$(piped); echo $?\npiped || echo "$?"'),
+    _joined("piped() {\n", brief, "\n", saying, "\n}\npiped one | cat\npiped two"),
+    _joined("piped() {\n", brief, ' && return 3\n}\nv=$(piped); echo $?\npiped || echo "$?"'),
     _joined("eval '", quoted, "'"),
     _joined("sh -c '", quoted, "'"),
     _joined("trap '", quoted, "' EXIT"),
-    _joined("{ ", text, "\n} &\nwait"),
+    _joined("{ ", brief, "\n} &\nwait"),
     _joined("( set -e\n{ ", saying, "; false; echo no; } >>", aside, "\n) || echo failed $?\ncat ", aside),
     _joined("for i in 1 2; do { ", saying, "\n", leaving, "\necho behind @; } >>", aside, "\ndone"),
     _joined("left() { { ", saying, "; ", test, " && return 4; echo on @; } >>", aside, "\n}\nleft a || echo $?"),

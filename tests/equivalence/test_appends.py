@@ -239,6 +239,8 @@ cat files/b files/a | while read -r l; do echo "$l" >>/etc/f; done; [ -s /etc/f 
 ( cd /srv; echo x >>f ) & wait; cat /srv/f
 echo x >>/etc/f & pid=$!; wait $pid; echo $?
 f() { echo x >>/etc/f; }; f & f & wait
+step 0 & v=$(uname -s >>/etc/f); wait
+step 0 & for i in 1 2; do { uname -s; } >>/etc/f; done | cat; wait
 set -u; v=$(echo x >>/etc/f); cat /etc/f
 set -e; cat files/b | while read -r l; do echo "$l" >>/etc/f; false; echo no; done; echo "end $?"
 """.strip().splitlines()
@@ -270,7 +272,7 @@ v=$(exec echo x >>/etc/f)
 { grep -q y /etc/f || echo x; } >>/etc/f
 step 0 >>/etc/f & wait
 ( cat files/a >>/etc/f ) & wait
-step 0 & v=$(uname -s >>/etc/f); wait
+step 0 & f() { uname -s >>/etc/f; }; v=$(f); wait
 f() { uname -s >>/etc/f; }; f & wait
 cat files/b | while read -r l; do uname -s >>/etc/f; done & wait
 env sh -c 'echo x >>/etc/f'

@@ -113,6 +113,27 @@ BUGS = (
         tests="tests/unit/evaluate/test_shell.py -k behind_the_shell",
     ),
     Bug(
+        name="a copying function that speaks is run and copies a second time",
+        file="nodeagent/evaluate/prelude.sh",
+        old="  __na_r=${__na_r%% *}\n  return 1\n",
+        new="  return 0\n",
+        tests=f"{_CASES} -k speaks",
+    ),
+    Bug(
+        name='"${2%/*}" is taken for dirname wherever it is cut',
+        file="nodeagent/steps/native.py",
+        old="call.function.cuts and not",
+        new="False and not",
+        tests=f"{_CASES} -k speaks",
+    ),
+    Bug(
+        name="what a job prints for long is taken, and lost with the agent",
+        file="nodeagent/evaluate/meaning.py",
+        old="        if brief and not (isinstance",
+        new="        if False and not (isinstance",
+        tests="tests/equivalence/test_appends.py -k told_by",
+    ),
+    Bug(
         name="a read that a signal interrupted is not repeated",
         file="nodeagent/evaluate/prelude.sh",
         old="""while ! IFS= read -r __na_r <"$__na_p"; do""",

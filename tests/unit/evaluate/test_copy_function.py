@@ -34,6 +34,34 @@ def test_a_function_that_makes_the_directory_and_copies_is_a_copy(body):
     assert not found.makes_destination
 
 
+@pytest.mark.parametrize(
+    ("before", "behind"),
+    [
+        ("", " || return 0"),
+        ("", "; return 0"),
+        ("", " && return 1"),
+        ('echo "$1 to $2"; ', ""),
+        ('[ -e "$1" ] || { echo "no $1" >&2; return 2; }; ', ""),
+        ("", ' || { echo "failed: $?"; return 1; }'),
+        ("", '; rc=$?; if [ $rc -ne 0 ]; then logger "$1: $rc"; fi; return $rc'),
+    ],
+)
+def test_of_a_function_that_says_something_besides_the_agent_does_what_copies(before, behind):
+    text = f"put() {{ {before}{MKDIR}; {RSYNC}{behind}; }}"
+    found = recognised(text)
+    assert found is not None
+    assert found.makes_parent
+    assert found.failed is None
+    assert text[slice(*found.spoken)] == f"{MKDIR}; {RSYNC}"
+
+
+def test_a_parent_may_be_cut_off_the_name():
+    found = recognised('put() { local dst="$2"; mkdir -p "${dst%/*}" && rsync -a "$1" "$dst"; }')
+    assert found is not None
+    assert found.makes_parent
+    assert found.cuts
+
+
 def test_a_local_name_may_be_that_of_something_else_too():
     put = 'put() { local dst="$2"; rsync -a "$1" "$dst"; }\n'
     assert recognised(put + 'export PATH=/bin dst=x\n. ./lib.sh\nother() { local dst="$1"; rm "$dst"; }') is not None
@@ -55,10 +83,14 @@ def test_what_it_returns_when_rsync_fails_is_known(body, failed):
 @pytest.mark.parametrize(
     "text",
     [
-        f"put() {{ {RSYNC} || return 0; }}",
-        f"put() {{ {RSYNC} || return 256; }}",
-        f"put() {{ {RSYNC}; return 0; }}",
-        f"put() {{ {RSYNC} && return 1; }}",
+        f"put() {{ {MKDIR}; echo between; {RSYNC}; }}",
+        f"put() {{ PATH=/x; {RSYNC}; }}",
+        f"put() {{ echo a >>/etc/a; {RSYNC}; }}",
+        f"put() {{ {RSYNC}; echo done >/etc/a; }}",
+        f'put() {{ {RSYNC}; chmod 600 "$2"; }}',
+        f"put() {{ {RSYNC} || fix; }}\nfix() {{ :; }}",
+        f"put() {{ echo a & {RSYNC}; }}",
+        f"put() {{ shift; {RSYNC}; }}",
         f"put() {{ {MKDIR} || {RSYNC}; }}",
         f"put() {{ {MKDIR} 2>/dev/null && {RSYNC}; }}",
         f"put() {{ {RSYNC} && {MKDIR}; }}",
