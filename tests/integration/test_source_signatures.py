@@ -282,6 +282,15 @@ def test_accept_does_not_stand_in_for_a_signature(node):
     assert node.target.read_text() == "one"
 
 
+def test_a_commit_that_the_configuration_itself_names_must_be_signed_too(node):
+    node.ref = node.push("one")
+    assert node.cycle() == "SignatureMissing"
+
+    node.ref = node.push("two", node.alice)
+
+    assert node.cycle() == ""
+
+
 @pytest.mark.parametrize("text", ["", "alice\n", "alice ssh-ed25519 AAAA\n", "alice cert-authority {}\n"])
 def test_a_file_of_signers_that_cannot_be_followed_lets_nothing_in(node, text):
     node.push("one", node.alice)

@@ -377,6 +377,35 @@ BUGS = (
         new="",
         tests="tests/unit/evaluate/test_policy_edited.py tests/integration/test_edited_together.py",
     ),
+    # --- who may sign ---
+    Bug(
+        name="any key signs where one may",
+        file="nodeagent/source/trust/signers.py",
+        old="if line.key == key and line.may_sign(",
+        new="if line.key == key or line.may_sign(",
+        tests="tests/integration/test_source_signatures.py -k not_allowed",
+    ),
+    Bug(
+        name="a revoked key signs on",
+        file="nodeagent/source/trust/signers.py",
+        old="if key in self.revoked:",
+        new="if key in ():",
+        tests="tests/integration/test_source_signatures.py -k revoked_key_is_refused_though",
+    ),
+    Bug(
+        name="a signed tag counts for any commit",
+        file="nodeagent/source/trust/signers.py",
+        old='if (stands.kind, stands.oid) != ("commit", commit):',
+        new='if stands.kind != "commit":',
+        tests="tests/unit/source/trust/test_signers.py",
+    ),
+    Bug(
+        name="a security key that nobody touched signs",
+        file="nodeagent/source/trust/ssh_key.py",
+        old="if not flags[0] & _USER_PRESENT:",
+        new="if False:",
+        tests="tests/unit/source/trust/test_ssh_signature.py -k touched",
+    ),
     # --- seeing before doing ---
     Bug(
         name="a plan touches the ledger",

@@ -81,6 +81,15 @@ class TestCloudInit:
         _, told = enroll("cloud-init", "--from", source, status=1)
         assert "has no host key of mirror" in told
 
+    def test_the_files_of_signers_go_where_the_configuration_looks_for_them(self, enroll: Enroll, source: Path) -> None:
+        (source / "nodeagent.toml.d/20.toml").write_text('[signatures]\nallowed_signers = "/etc/site/signers"\n')
+        (source / "signers").write_text("alice ssh-ed25519 AAAA\n")
+
+        text, _ = enroll("cloud-init", "--from", source)
+
+        found = {entry["path"]: entry["content"] for entry in yaml.safe_load(text)["write_files"]}
+        assert found["/etc/site/signers"] == "alice ssh-ed25519 AAAA\n"
+
     def test_it_brings_every_file_and_waits_for_the_node(self, enroll: Enroll, source: Path) -> None:
         text, told = enroll("cloud-init", "--from", source, "--timeout", 60)
         assert text.startswith("#cloud-config\n")
