@@ -5,7 +5,7 @@ import pytest
 from testbed.agent import Agent
 from testbed.gitserver import ADMITTED, GitServer
 from testbed.node import Node
-from testbed.programs import wait_until
+from testbed.programs import run, wait_until
 from testbed.site import CREDENTIAL, configure
 
 
@@ -80,6 +80,34 @@ def test_a_missing_repository_or_branch_is_told(  # noqa: PLR0917 - fixtures and
     server.start()
     node.boot(credentials={CREDENTIAL: server.password})
     told_once(agent, reason)
+
+
+def test_a_commit_that_is_not_signed_is_told_once_and_who_signed_the_next_one(
+    node: Node, server: GitServer, agent: Agent
+) -> None:
+    key = server.directory / "signer"
+    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], cwd=server.directory)
+    (node.seed / "etc/nodeagent/allowed_signers").write_text(
+        f"alice@cluster.example {key.with_suffix('.pub').read_text()}"
+    )
+    configure(
+        node.seed, server, settings='interval = 2\n[signatures]\nallowed_signers = "/etc/nodeagent/allowed_signers"'
+    )
+    server.start()
+    node.boot(credentials={CREDENTIAL: server.password})
+    assert "git commit -S" in told_once(agent, "SignatureMissing")
+    assert not node.exists("/etc/munge/munge.key")
+
+    for name, value in (("gpg.format", "ssh"), ("user.signingkey", str(key)), ("commit.gpgsign", "true")):
+        server.git("config", name, value)
+    (server.work / "README.md").write_text("Commits are signed.\n")
+    commit = server.commit("Say that commits are signed")
+
+    agent.wait_applied(commit)
+    fingerprint = run(["ssh-keygen", "-l", "-f", f"{key}.pub"], cwd=server.directory).split()[1]
+    expected = f"commit {commit} is signed by alice@cluster.example (ssh-ed25519 {fingerprint})"
+    assert agent.log("nodeagent").count(expected) == 1
+    wait_until("Stalled is over", lambda: agent.condition("Stalled") is None)
 
 
 def test_after_the_mistake_is_mended_a_reload_goes_on(node: Node, server: GitServer, agent: Agent) -> None:

@@ -214,6 +214,17 @@ def test_a_key_that_is_not_allowed_is_refused(node):
     assert not node.target.exists()
 
 
+def test_a_commit_that_was_refused_is_taken_once_its_signer_is_allowed(node):
+    bob = node.key("bob")
+    node.push("one", bob)
+    assert node.cycle() == "SignerUnknown"
+    node.allow(f"alice@cluster.example {public(node.alice)}", f"bob@cluster.example {public(bob)}")
+
+    assert node.cycle() == ""
+
+    assert any("is signed by bob@cluster.example" in text for text in node.told)
+
+
 def test_a_revoked_key_is_refused_though_it_is_allowed(node):
     revoked = node.directory / "revoked"
     revoked.write_text(f"# lost\n{public(node.alice)}\n")

@@ -126,8 +126,8 @@ class Signers:
         line = next((line for line in lines if line.holds(parts.dated)), None)
         if line is None:
             raise SignerExpired(
-                f"{shown}: signed with {name} of {one_line(lines[0].principal)}, which was not valid at the commit's "
-                "date (valid-after, valid-before in signatures.allowed_signers): sign it with another"
+                f"{shown}: signed with {name} of {one_line(lines[0].principal)}, which was not valid at the "
+                "revision's date (valid-after, valid-before in signatures.allowed_signers): sign it with another"
             )
         return Signature(signer=one_line(line.principal), kind=key.kind, fingerprint=key.fingerprint)
 
