@@ -14,7 +14,7 @@ from testbed import packages
 
 # CI must be able to run these; a skip for want of one of them is a failure there.
 EXPECTED_PROGRAMS = re.compile(
-    r"\b(mmdebstrap|systemd-nspawn|nspawn|qemu-system-x86_64|cpio|zstd|sshd|rsync|dash|bash|busybox|shellcheck|strace"
+    r"\b(mmdebstrap|systemd-nspawn|nspawn|qemu-system-x86_64|swtpm|cpio|zstd|sshd|rsync|dash|bash|busybox|shellcheck|strace"
     r"|cyclonedx-python-lib)\b"
 )
 

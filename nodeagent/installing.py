@@ -9,7 +9,7 @@ from nodeagent.ledger import database, statements
 from nodeagent.ledger.sources import Source
 from nodeagent.model.evaluation import Revision
 from nodeagent.model.events import Notice, Reporter
-from nodeagent.source import bounds, poll
+from nodeagent.source import bounds, poll, reach
 from nodeagent.source.checkout import tree
 from nodeagent.source.checkout.checkout import Checkout
 from nodeagent.source.checkout.handover import receive
@@ -70,9 +70,10 @@ class Installing:
             tagged = config.source.ref if approve else ""
 
             def send(out: BinaryIO) -> None:
+                store = poll.store_path(config)
                 bounds.bound(config.limits)
-                confine(config.source.user)
-                export(poll.store_path(config), commit, have, out, standing=standing, tagged=tagged)
+                confine(config.source.user, reach.exporting(store=store))
+                export(store, commit, have, out, standing=standing, tagged=tagged)
 
             with checkout.staging() as staging:
                 with stream(send, time_limit=config.source.fetch_limit) as received:

@@ -16,11 +16,8 @@ from testbed.programs import run
 
 PACKAGES = [
     *image.NODE_PACKAGES.replace("python3-venv", "").split(),
-    "udev",
-    "kmod",
-    "iproute2",
-    "cloud-init",
-    "qemu-guest-agent",
+    *("udev", "kmod", "iproute2", "cloud-init", "qemu-guest-agent"),
+    *("libtss2-esys-3.0.2-0", "libtss2-mu0", "libtss2-rc0", "libtss2-tcti-device0"),  # systemd's, for a TPM2
 ]
 MODULES = "virtio_net virtio_pci virtio_console virtio-rng autofs4 qemu_fw_cfg"  # all others are left out
 EXCLUDED = ("boot", "var/cache", *(f"usr/share/{name}" for name in ("doc", "i18n", "locale", "man", "perl")))

@@ -13,17 +13,18 @@ from nodeagent.daemon.loop import Daemon
 from nodeagent.daemon.schedule import Schedule, place_of
 from nodeagent.errors import InvalidConfiguration
 from nodeagent.ledger import watch
-from nodeagent.model.events import Reporter
+from nodeagent.model.events import Notice, Reporter
 from nodeagent.model.outcomes import ApplyOutcome, Mode, PollOutcome
 from nodeagent.report import presence
 from nodeagent.report.board import Board
 from nodeagent.report.journal import JournalReporter, open_reporter
-from nodeagent.source import poll
+from nodeagent.source import confine, poll
 from nodeagent.source.secrets import unlock
 from nodeagent.workers.stop import Stop
 
 _BAD_CONFIGURATION = 78  # EX_CONFIG of sysexits.h: the unit is not started again for it
 _OBSERVATION_HOLDS = 3600.0  # seconds, unless there is a reason to plan again
+_DEBUG = 7  # syslog severity
 _MARGIN = 60.0  # seconds that a worker has beyond the limits of its parts, before it counts as hung
 
 
@@ -58,6 +59,9 @@ def _run(args: argparse.Namespace) -> int:
             all_steps=plan.ready_needs_all,
             catch_up=reporter.catch_up if isinstance(reporter, JournalReporter) else None,
         )
+        if lacking := confine.missing():
+            text = f"this node's kernel cannot take away from the worker that fetches: {'; '.join(lacking)}"
+            reporter.report(Notice(priority=_DEBUG, text=text))
         Daemon(plan, setup, board).run()
     unlock.forget(runtime)  # a daemon that was killed leaves it to the next one, or to the end of the tmpfs
     return 0

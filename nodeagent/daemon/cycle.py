@@ -13,9 +13,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from nodeagent.daemon import hearsay
+from nodeagent.daemon.hearsay import Hearsay
 from nodeagent.daemon.schedule import Schedule
 from nodeagent.errors import WorkerFailed
-from nodeagent.model.events import Looked, Reporter
+from nodeagent.model.events import Reporter
 from nodeagent.model.outcomes import ApplyOutcome, Failure, Mode, PollOutcome
 from nodeagent.report.board import Board
 from nodeagent.workers import worker
@@ -63,7 +65,7 @@ class Cycle:
         self._settled = False  # the last apply worker left nothing to be done
         self._mark: object = None  # the plan's, when it ended
         self._settled_until = _NEVER
-        self._looked: Looked | None = None  # what the poll worker saw of the node
+        self._hearsay = Hearsay()  # what the poll worker says
         self._stale = False  # the plan changed under the poll worker: what it says does not count, another is wanted
         self._owed = False  # one run of apply
         self._patience_ends = _NEVER
@@ -103,12 +105,11 @@ class Cycle:
         Returns:
             Whether it was an apply worker that has ended.
         """
-        hear = self._board.hear_poll if subject is self._poller else self._board.hear
         for event in subject.advance():
-            if not isinstance(event, Looked):
-                hear(event)
-            elif subject is self._poller and self._looked is None:
-                self._looked = event
+            if subject is not self._poller:
+                self._board.hear(event)
+            elif notice := self._hearsay.event(event):
+                self._board.hear_poll(notice)
         if not subject.done:
             return False
         self._selector.unregister(subject)
@@ -146,9 +147,11 @@ class Cycle:
     def _start_poll(self) -> None:
         plan, commit = self.plan, self._commit
         self._stale = False
-        self._looked = None
+        self._hearsay = Hearsay()
         try:
-            self._poller = worker.start("poll", lambda r, s: plan.poll(commit, r, s), time_limit=plan.poll_limit)
+            self._poller = worker.start(
+                "poll", lambda r, s: plan.poll(commit, r, s), time_limit=plan.poll_limit, kinds=hearsay.KINDS
+            )
         except WorkerFailed as error:
             self._board.polled(_failure(error))
         else:
@@ -160,10 +163,11 @@ class Cycle:
         if self._stale:
             self._start_poll()
             return
-        self._board.polled(subject.outcome, subject.traceback)
-        if isinstance(subject.outcome, PollOutcome) and subject.outcome.commit:
-            self._commit = subject.outcome.commit
-        if self._is_quiet(subject.outcome):
+        outcome = hearsay.outcome(subject.outcome)
+        self._board.polled(outcome, subject.traceback)
+        if isinstance(outcome, PollOutcome) and outcome.commit:
+            self._commit = outcome.commit
+        if self._is_quiet(outcome):
             self._owed, self._patience_ends = False, _NEVER
         elif self._owed or self._commit != self._given:
             self._start_apply()
@@ -185,7 +189,8 @@ class Cycle:
 
     def _is_quiet(self, outcome: object) -> bool:
         """Whether there is nothing to apply: the node is as the last apply worker left it, and that was in order."""
-        found = isinstance(outcome, PollOutcome) and self._looked is not None and self._looked.quiet
+        looked = self._hearsay.looked
+        found = isinstance(outcome, PollOutcome) and looked is not None and looked.quiet
         settled = self._settled and time.monotonic() < self._settled_until
         return found and settled and self._commit == self._given and self.plan.mark() == self._mark
 

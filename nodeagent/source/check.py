@@ -31,6 +31,7 @@ from nodeagent.errors import (
 )
 from nodeagent.model.address import Https, Local, Ssh, parse
 from nodeagent.model.outcomes import Failure
+from nodeagent.source import reach
 from nodeagent.source.checkout import tree
 from nodeagent.source.checkout.checkout import Checkout
 from nodeagent.source.checkout.handover import receive
@@ -135,7 +136,7 @@ def fetch(config: Config, url: str, key: bytes, credentials: Path | None, home: 
     """
     way = access.with_key(config, key, credentials)
     if confined:
-        confine(config.source.user)
+        confine(config.source.user, reach.fetching(config, store=_store(home), home=home))
     git.configure(home, config.source.connect_timeout, config.source.timeout)
     store = git.Store.open(_store(home))
     remote = store.remote(url, way)
@@ -164,7 +165,7 @@ def check_out(config: Config, commit: str, home: Path, tell: Callable[[str], Non
 
     def send(out: BinaryIO) -> None:
         if confined:
-            confine(config.source.user)
+            confine(config.source.user, reach.exporting(store=_store(home)))
         export(_store(home), commit, {}, out, tagged=tagged)
 
     checkout = Checkout(home / "checkout", home / "state")

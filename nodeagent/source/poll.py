@@ -12,7 +12,7 @@ from nodeagent.config import Config
 from nodeagent.errors import NodeagentError, ReferenceNotFound, TransientError
 from nodeagent.model.events import Notice, Reporter
 from nodeagent.model.outcomes import AcceptOutcome, Failure, PollOutcome
-from nodeagent.source import bounds, storage
+from nodeagent.source import bounds, reach, storage
 from nodeagent.source.confine import account, confine
 from nodeagent.source.following import Follower
 from nodeagent.source.remote import access, refs, retry
@@ -58,6 +58,7 @@ def warm(config: Config) -> None:
     No network, no secret, nothing that changes the node; an error shows itself in the poll.
     """
     git.configure(home_path(config), config.source.connect_timeout, config.source.timeout)
+    reach.warm()
     with contextlib.suppress(NodeagentError):
         account(config.source.user)
 
@@ -156,8 +157,9 @@ def examine(config: Config, name: str, standing: Standing, credentials_directory
 
 
 def _become_fetcher(config: Config) -> None:
-    bounds.bound(config.limits)
-    confine(config.source.user)
+    within = reach.fetching(config, store=store_path(config), home=home_path(config))
+    bounds.bound(config.limits, threads=within.threads)
+    confine(config.source.user, within)
     git.configure(home_path(config), config.source.connect_timeout, config.source.timeout)
     git.begin_fetching(store_path(config))
 
@@ -167,7 +169,8 @@ def _held(config: Config, current: str) -> str:
     if not current:
         return ""
     try:
-        _become_fetcher(config)  # the failure may have come before
+        if os.geteuid() == 0:  # the failure came before
+            _become_fetcher(config)
         return current if git.Store.open(store_path(config)).has(current) else ""
     except NodeagentError:
         return ""

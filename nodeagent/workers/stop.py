@@ -5,7 +5,11 @@ import os
 import select
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
+
+_SLICE = 1.0
+"""Seconds of one wait. A signal that comes when Python has looked for one, and does not wait yet, is heard after it."""
 
 
 class Stop(threading.Event):
@@ -37,7 +41,11 @@ class Stop(threading.Event):
         """Whether the event is set, at the latest after so many seconds."""
         poll = select.poll()
         poll.register(self._descriptor, select.POLLIN)
-        return bool(poll.poll(None if timeout is None else max(0.0, timeout) * 1000))
+        end = float("inf") if timeout is None else time.monotonic() + timeout
+        while not poll.poll(min(max(0.0, end - time.monotonic()), _SLICE) * 1000):
+            if time.monotonic() >= end:
+                return False
+        return True
 
     def __del__(self, close: Callable[[int], None] = os.close) -> None:  # bound early: os may be gone at the very end
         close(self._descriptor)

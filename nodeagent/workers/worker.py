@@ -37,7 +37,9 @@ class Worker:
     :attr:`deadline` has come.
     """
 
-    def __init__(self, name: str, process: child.Child, pipe: int, time_limit: float) -> None:
+    def __init__(
+        self, name: str, process: child.Child, pipe: int, time_limit: float, kinds: tuple[type[Event], ...]
+    ) -> None:
         self.name = name
         self.pid = process.pid
         self.deadline = time.monotonic() + time_limit
@@ -50,6 +52,7 @@ class Worker:
         self._process = process
         self._pipe = pipe
         self._time_limit = time_limit
+        self._kinds = kinds
         self._overdue = False
         self._terminated = False
         self._fault = ""  # how the worker broke the protocol
@@ -112,8 +115,11 @@ class Worker:
         except ValueError:
             self._break_off("sent what is no frame")
             return []
-        if isinstance(value, EVENT_TYPES):
+        if isinstance(value, self._kinds):
             return [value]
+        if isinstance(value, EVENT_TYPES):
+            self._break_off(f"sent a {type(value).__name__}, which is not its to say")
+            return []
         self._result = value
         return []
 
@@ -157,7 +163,14 @@ class Worker:
         return _failed(f"{self.name} worker: {ending or 'ended without a result'}")
 
 
-def start(name: str, job: Job, *, time_limit: float, keep: Collection[int] = ()) -> Worker:
+def start(
+    name: str,
+    job: Job,
+    *,
+    time_limit: float,
+    keep: Collection[int] = (),
+    kinds: tuple[type[Event], ...] = EVENT_TYPES,
+) -> Worker:
     """Fork a worker that does the job.
 
     Args:
@@ -166,6 +179,7 @@ def start(name: str, job: Job, *, time_limit: float, keep: Collection[int] = ())
             :class:`~nodeagent.errors.NodeagentError` that it raises arrives as a Failure of the same code.
         time_limit: seconds.
         keep: descriptors that the child keeps beside 1, 2 and its pipe; 0 becomes ``/dev/null``.
+        kinds: the events that it may report; another one is a breach of the protocol.
 
     Raises:
         WorkerFailed: the system has no process or descriptor left to give.
@@ -178,18 +192,26 @@ def start(name: str, job: Job, *, time_limit: float, keep: Collection[int] = ())
         raise
     finally:
         os.close(sender)
-    return Worker(name, process, receiver, time_limit)
+    return Worker(name, process, receiver, time_limit, kinds)
 
 
-def run(name: str, job: Job, reporter: Reporter, *, time_limit: float, keep: Collection[int] = ()) -> object:
-    """Start a worker and wait for it: for a command line, which has nothing else to do.
+def run(
+    name: str,
+    job: Job,
+    reporter: Reporter,
+    *,
+    time_limit: float,
+    keep: Collection[int] = (),
+    kinds: tuple[type[Event], ...] = EVENT_TYPES,
+) -> object:
+    """:func:`start` a worker and wait for it: for a command line, which has nothing else to do.
 
     Returns:
         What the job returned, or a :class:`~nodeagent.model.outcomes.Failure`.
 
     An exception while waiting (Ctrl-C) stops the worker in its own way first.
     """
-    worker = start(name, job, time_limit=time_limit, keep=keep)
+    worker = start(name, job, time_limit=time_limit, keep=keep, kinds=kinds)
     try:
         _attend(worker, reporter)
     except BaseException:

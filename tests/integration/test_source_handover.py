@@ -8,6 +8,7 @@ import pytest
 
 from nodeagent.config import Limits
 from nodeagent.errors import NonFastForward
+from nodeagent.source import reach
 from nodeagent.source.checkout import handover, sending
 from nodeagent.source.checkout.checkout import Checkout
 from nodeagent.source.confine import confine
@@ -46,9 +47,10 @@ class Node:
         if pid == 0:
             try:
                 os.close(read)
-                confine(self.config.source.user)
+                store = store_path(self.config)
+                confine(self.config.source.user, reach.exporting(store=store))
                 with open(write, "wb") as stream:
-                    sending.export(store_path(self.config), commit, have, stream, standing=standing)
+                    sending.export(store, commit, have, stream, standing=standing)
             finally:
                 os._exit(0)
         os.close(write)

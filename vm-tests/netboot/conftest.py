@@ -9,7 +9,7 @@ import pytest
 from testbed import diskless, keeper
 from testbed.diskless import Image
 
-NEEDED = ("qemu-system-x86_64", "cpio", "zstd", "mmdebstrap", "sshd", "git", "openssl", "nsenter", "setpriv")
+NEEDED = ("qemu-system-x86_64", "swtpm", "cpio", "zstd", "mmdebstrap", "sshd", "git", "openssl", "nsenter", "setpriv")
 
 _times = pytest.StashKey[list[str]]()
 

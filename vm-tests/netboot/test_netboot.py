@@ -6,7 +6,7 @@ They are switched on once, since a boot takes a minute. Each test brings them to
 import shutil
 import subprocess  # noqa: TID251 - the seed's server is a program
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from testbed.gitserver import GitServer
 from testbed.keeper import DIES_WITH_OWNER
 from testbed.netboot import BOOTS_WITHIN, HOST, NetbootNode
 from testbed.programs import wait_until
+from testbed.tpm import tpm2
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 KEPT = PROJECT / "build/vm-tests"  # consoles and journals of nodes that failed
@@ -63,8 +64,18 @@ def ways(image: Image, server: GitServer, seed: Path, tmp_path_factory: pytest.T
 
 
 @pytest.fixture(scope="module")
+def tpm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sequence[str]]:
+    with tpm2(tmp_path_factory.mktemp("tpm") / "state") as devices:
+        yield devices
+
+
+@pytest.fixture(scope="module")
 def nodes(
-    image: Image, network: tuple[str, ...], ways: dict[str, Enrolled], request: pytest.FixtureRequest
+    image: Image,
+    network: tuple[str, ...],
+    ways: dict[str, Enrolled],
+    tpm: Sequence[str],
+    request: pytest.FixtureRequest,
 ) -> Iterator[Nodes]:
     """They have just been switched on, all at once."""
     here = request.getfixturevalue("tmp_path_factory").mktemp("nodes")
@@ -72,8 +83,9 @@ def nodes(
     for name, way in ways.items():
         site = diskless.packed(way.root, here / f"{name}.img")
         own = replace(image, initramfs=(*image.initramfs, site))
+        devices = (*way.devices, *(tpm if name == CLOUD_INIT else ()))
         nodes[name] = NetbootNode(
-            here / name, own, network=network, host_name=name, parameters=way.parameters, devices=way.devices
+            here / name, own, network=network, host_name=name, parameters=way.parameters, devices=devices
         )
     failed_before = request.session.testsfailed
     for node in nodes.values():
@@ -154,6 +166,25 @@ def test_a_new_commit_comes_to_all_while_they_are_up(configured: Nodes, server: 
     for node in configured.values():
         node.wait_applied(newest)
         assert node.read("/etc/sssd/sssd.conf") == "[sssd]\n"
+
+
+def test_a_password_that_the_nodes_own_tpm2_seals_is_opened_by_no_other_node(
+    configured: Nodes, server: GitServer
+) -> None:
+    node, other = configured[CLOUD_INIT], configured[XCAT]
+    node.exec("nodeagent", "enroll", "systemd", "--password-file", "-", stdin=server.password + "\n")
+    assert not node.exists("/var/lib/systemd/credential.secret")  # the key would be beside what it opens
+    node.exec("sh", "-ec", "rm /run/nodeagent.password; systemctl daemon-reload; systemctl restart nodeagent.service")
+    with (server.work / "files/motd").open("a") as motd:
+        motd.write("sealed\n")
+    newest = server.commit("Another motd")
+    node.wait_applied(newest)
+    other.wait_applied(newest)
+    sealed = "/etc/credstore.encrypted/nodeagent.password"
+    unseal = ("systemd-creds", "decrypt", "--name=nodeagent.password", "-", "-")
+    content = node.read(sealed)
+    assert node.exec(*unseal, stdin=content).strip() == server.password
+    assert server.password not in other.exec(*unseal, stdin=content, check=False)
 
 
 def test_a_reboot_forgets_everything_and_without_git_the_nodes_wait_for_it(

@@ -3,14 +3,17 @@ import os
 import pwd
 import resource
 import signal
+import threading
 from pathlib import Path
 
 import pytest
 
 from nodeagent.errors import FetchUserMissing
-from nodeagent.source.confine import confine
+from nodeagent.source import confine as confinement
+from nodeagent.source.confine import Reach, confine
 
 USER = pwd.getpwnam("nobody")
+REACH = Reach(read=("/proc", "/usr/lib"), write=())
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give it up")
 
@@ -49,7 +52,7 @@ def outcome(function, *arguments):
 
 def test_the_process_is_the_user_in_every_way():
     def job():
-        confine("nobody")
+        confine("nobody", REACH)
         return [os.getresuid(), os.getresgid(), os.getgroups()]
 
     assert in_child(job) == [[USER.pw_uid] * 3, [USER.pw_gid] * 3, []]
@@ -57,7 +60,7 @@ def test_the_process_is_the_user_in_every_way():
 
 def test_there_is_no_way_back():
     def job():
-        confine("nobody")
+        confine("nobody", REACH)
         return [
             outcome(os.setuid, 0),
             outcome(os.seteuid, 0),
@@ -73,7 +76,7 @@ def test_there_is_no_way_back():
 
 def test_no_capability_is_left_and_none_can_be_gained():
     def job():
-        confine("nobody")
+        confine("nobody", REACH)
         return status()
 
     found = in_child(job)
@@ -81,29 +84,70 @@ def test_no_capability_is_left_and_none_can_be_gained():
     assert found["NoNewPrivs"] == "1"
 
 
-def test_a_set_user_id_program_gives_nothing_back(tmp_path):
+def test_no_program_can_be_started_set_user_id_or_not():
     def job():
-        confine("nobody")
-        read, write = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            os.dup2(write, 1)
-            os.execv("/tmp/nodeagent-test-id", ["id", "-u"])
-        os.waitpid(pid, 0)
-        return os.read(read, 100).decode()
+        confine("nobody", REACH)
+        return [outcome(os.execv, "/bin/sh", ["sh"]), outcome(os.execv, "/bin/su", ["su"])]
 
-    program = Path("/tmp/nodeagent-test-id")  # the way to tmp_path is closed for the user
-    try:
-        program.write_bytes(Path("/usr/bin/id").read_bytes())
-        program.chmod(0o4755)
-        assert in_child(job).strip() == str(USER.pw_uid)
-    finally:
-        program.unlink()
+    assert in_child(job) == ["PermissionError"] * 2
+
+
+def test_neither_processes_nor_threads_can_be_made():
+    def job():
+        confine("nobody", REACH)
+        with pytest.raises(RuntimeError, match="thread"):
+            threading.Thread(target=print).start()
+        return outcome(os.fork)
+
+    assert in_child(job) == "PermissionError"
+
+
+def test_the_limits_stay():
+    def job():
+        confine("nobody", REACH)
+        for limit in (resource.RLIMIT_NPROC, resource.RLIMIT_CORE):
+            with pytest.raises((ValueError, PermissionError)):
+                resource.setrlimit(limit, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        return True
+
+    assert in_child(job)
+
+
+def test_a_program_can_be_started_if_it_is_the_one_and_no_other():
+    def job():
+        confine(
+            "nobody", Reach(write=(), read=("/etc/ld.so.cache",), run=("/usr/bin/true", "/lib", "/lib64", "/usr/lib"))
+        )
+        assert outcome(os.execv, "/bin/sh", ["sh"]) == "PermissionError"
+        os.execv("/usr/bin/true", ["true"])
+
+    pid = os.fork()
+    if pid == 0:
+        try:
+            job()
+        finally:
+            os._exit(9)
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+def test_what_a_kernel_cannot_take_away_is_said_and_nothing_fails(monkeypatch):
+    assert confinement.missing() == []
+    monkeypatch.setattr(confinement.landlock, "version", lambda: 1)
+    assert [what.partition(" (")[0] for what in confinement.missing()] == ["TCP ports"]
+    monkeypatch.setattr(confinement.landlock, "version", lambda: 0)
+    monkeypatch.setattr(confinement.seccomp, "MACHINES", ())
+    assert [what.partition(" (")[0] for what in confinement.missing()] == ["files", "TCP ports", "system calls"]
+
+    def job():
+        confine("nobody", REACH)
+        return [os.getuid(), outcome(open, "/etc/hostname"), outcome(os.listdir, "/etc")]
+
+    assert in_child(job) == [USER.pw_uid, None, None]
 
 
 def test_it_leaves_no_core_and_nobody_of_the_user_may_look_into_it():
     def job():
-        confine("nobody")
+        confine("nobody", REACH)
         return [resource.getrlimit(resource.RLIMIT_CORE), os.stat("/proc/self/mem").st_uid]
 
     assert in_child(job) == [[0, 0], 0]  # a process that may not be dumped belongs to root in /proc
@@ -114,7 +158,7 @@ def test_nothing_of_the_parents_environment_stays(monkeypatch):
         monkeypatch.setenv(name, "/run/something")
 
     def job():
-        confine("nobody")
+        confine("nobody", REACH)
         return dict(os.environ)
 
     assert set(in_child(job)) == {"PATH", "HOME", "USER", "LOGNAME", "LC_ALL"}
@@ -122,7 +166,7 @@ def test_nothing_of_the_parents_environment_stays(monkeypatch):
 
 def test_files_are_made_for_the_user_alone():
     def job():
-        confine("nobody")
+        confine("nobody", REACH)
         return os.umask(0)
 
     assert in_child(job) == 0o077
@@ -134,7 +178,7 @@ def test_it_dies_with_its_parent():
     if pid == 0:
         child = os.fork()
         if child == 0:
-            confine("nobody")
+            confine("nobody", REACH)
             os.write(write, b"confined\n")
             signal.pause()
         signal.pause()
@@ -148,8 +192,8 @@ def test_it_dies_with_its_parent():
 
 def test_confining_twice_is_harmless():
     def job():
-        confine("nobody")
-        confine("nobody")
+        confine("nobody", REACH)
+        confine("nobody", REACH)
         return os.getuid()
 
     assert in_child(job) == USER.pw_uid
@@ -159,7 +203,7 @@ def test_confining_twice_is_harmless():
 def test_a_user_that_cannot_be_or_must_not_be_is_refused(user, text):
     def job():
         with pytest.raises(FetchUserMissing, match=f"{user}.*{text}"):
-            confine(user)
+            confine(user, REACH)
         return True
 
     assert in_child(job)
@@ -167,9 +211,9 @@ def test_a_user_that_cannot_be_or_must_not_be_is_refused(user, text):
 
 def test_another_user_cannot_be_become_from_an_unprivileged_one():
     def job():
-        confine("nobody")
+        confine("nobody", REACH)
         with pytest.raises(FetchUserMissing, match="daemon"):
-            confine("daemon")
+            confine("daemon", REACH)
         return True
 
     assert in_child(job)

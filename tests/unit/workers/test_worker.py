@@ -440,3 +440,17 @@ def test_advance_after_the_end_has_nothing_to_say() -> None:
     subject = worker.start("test", lambda _r, _s: FOUND, time_limit=DEADLINE)
     attend(subject)
     assert subject.advance() == []
+
+
+def test_an_event_of_a_kind_that_is_not_the_worker_s_to_report_ends_it() -> None:
+    def job(reporter: Reporter, stop: Stop) -> PollOutcome:
+        reporter.report(Notice(priority=6, text="one"))
+        reporter.report(StepOutput(number=1, text="all is well"))
+        stop.wait(30)
+        return FOUND
+
+    subject = worker.start("test", job, time_limit=DEADLINE, kinds=(Notice,))
+    events = attend(subject)
+    assert events == [Notice(priority=6, text="one")]
+    assert isinstance(subject.outcome, Failure)
+    assert "sent a StepOutput, which is not its to say" in subject.outcome.message
