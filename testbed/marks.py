@@ -91,7 +91,7 @@ class Watch:
     def __init__(self, marks: Marks, concerned: Callable[[int], bool]) -> None:
         self.seen: set[bytes] = set()
         self.found: set[str] = set()
-        self._marks = marks
+        self.marks = marks
         self._concerned = concerned
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
@@ -108,7 +108,7 @@ class Watch:
         while not self._ended.is_set():
             for text in self._texts():
                 self.seen.add(text)
-                self.found |= self._marks.in_bytes(text)
+                self.found |= self.marks.in_bytes(text)
 
     def _texts(self) -> Iterator[bytes]:
         for name in filter(str.isdigit, os.listdir("/proc")):

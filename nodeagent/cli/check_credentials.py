@@ -30,7 +30,7 @@ def problems(name: str, root: Path = Path("/")) -> Iterator[str]:
     setting = re.compile(rf"^SetCredential\s*=\s*{re.escape(name)}:", re.M)
     for path, text in _drop_ins(root):
         if setting.search(text):
-            yield f"{path}: SetCredential={name}: every user can read it (systemctl show): {_MEND}"
+            yield f"{path}: SetCredential={name}: every user can ask systemd for it over D-Bus: {_MEND}"
     argument = re.compile(rf"(?:^|\s)systemd\.set_credential(?:_binary)?={re.escape(name)}:")
     if argument.search((root / "proc/cmdline").read_text(errors="replace")):
         yield f"the kernel's command line has {name}: every user can read it in /proc/cmdline: {_MEND}"

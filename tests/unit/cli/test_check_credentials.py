@@ -56,7 +56,7 @@ def test_a_drop_in_may_bring_it(root: Path, setting: str) -> None:
 def test_a_credential_in_a_unit_file_is_one_that_everybody_can_read(root: Path) -> None:
     put(root / DROP_IN, f"[Service]\nSetCredential={NAME}:secret\n", 0o600)
     assert is_there(NAME, root)
-    assert named(root).startswith(f"ROOT/{DROP_IN}: SetCredential={NAME}: every user can read it (systemctl show)")
+    assert named(root).startswith(f"ROOT/{DROP_IN}: SetCredential={NAME}: every user can ask systemd for it over D-Bus")
     assert "secret" not in named(root)
 
 
