@@ -34,7 +34,8 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "check",
         help="try password, servers, deploy key, branch and repository; changes nothing",
         description="Try what a node needs, one thing after the other: does the password open the key file, does the "
-        "server answer with a pinned host key, does it accept the deploy key, has it the repository and the branch, is "
+        "server answer with a pinned host key or a trusted certificate, does it let the node in, has it the repository "
+        "and the branch (and what have the mirrors), is "
         "the commit signed where that is demanded, is post.sh there, and what does lint say of it. It stops at the "
         "first thing that is wrong and says what to do. Nothing is changed, here or on the server.",
         epilog="Exit code: 0 all is well, 1 something is not.",

@@ -23,7 +23,7 @@ class Source(Table):
     url: str = Field(
         min_length=1,
         description="The repository: ssh://USER@HOST[:PORT]/PATH, USER@HOST:PATH, https://HOST[:PORT]/PATH, "
-        "file:///PATH or /PATH, without a password.",
+        "file:///PATH or /PATH (a repository, or a file that git bundle made), without a password.",
     )
     mirrors: tuple[str, ...] = Field(
         default=(),

@@ -30,10 +30,11 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 with _environment(_LOCATIONS):
     import pygit2  # noqa: TID251 - the door
     from pygit2 import enums  # noqa: TID251 - the door
+    from pygit2.errors import check_error  # noqa: TID251 - the door
     from pygit2.ffi import C as LIBGIT2  # noqa: TID251 - the door
     from pygit2.ffi import ffi  # noqa: TID251 - the door
 
-__all__ = ["LIBGIT2", "enums", "pygit2"]
+__all__ = ["LIBGIT2", "address_of", "check_error", "enums", "pygit2"]
 
 # struct git_cert_hostkey (git2/cert.h): kind of certificate, bits of what there is, three digests, kind of the key, the
 # key and its length. pygit2's own declaration of it ends before the key.
@@ -51,6 +52,11 @@ def _certificate_check(certificate: Any, valid: int, host: Any, payload: Any) ->
         callbacks._stored_exception = error
         return int(LIBGIT2.GIT_EUSER)
     return 0 if accepted else int(LIBGIT2.GIT_ECERTIFICATE)
+
+
+def address_of(repository: pygit2.Repository) -> int:
+    """Where libgit2's own repository lies in memory."""
+    return int(ffi.cast("uintptr_t", repository._repo))
 
 
 def _shown(certificate: Any) -> bytes:

@@ -66,3 +66,14 @@ def test_a_directory_that_is_no_repository_is_told(site):
 
     assert outcome.failure is not None
     assert (outcome.failure.code, outcome.failure.transient) == ("RepositoryNotFound", False)
+
+
+def test_a_path_that_everybody_may_write_is_refused(site):
+    site.repository.commit(PLAN)
+    site.repository.bare.chmod(0o777)
+
+    outcome, _ = site.poll(local(site))
+
+    assert outcome.failure is not None
+    assert (outcome.failure.code, outcome.failure.transient) == ("InvalidConfiguration", False)
+    assert "every user" in outcome.failure.message

@@ -12,11 +12,8 @@ from nodeagent.source.foreign import one_line
 from nodeagent.source.libgit2 import pygit2
 from nodeagent.source.remote import https, local, ssh, translate
 from nodeagent.source.remote.access import Access
-from nodeagent.source.remote.refs import Target, find
+from nodeagent.source.remote.refs import ASIDE, FETCHED, Target, find
 from nodeagent.source.remote.translate import Stage
-
-FETCHED = "refs/nodeagent/fetched"
-_ASIDE = "refs/nodeagent/aside"  # what was fetched to be looked at only
 
 
 class Remote:
@@ -59,7 +56,7 @@ class Remote:
         """
         names = [target.name] if target.name else ["refs/heads/*", "refs/tags/*"]
         aside = aside or not target.name
-        specifications = [f"+{n}:{_ASIDE}/{n.removeprefix('refs/')}" if aside else f"+{n}:{FETCHED}" for n in names]
+        specifications = [f"+{n}:{ASIDE}/{n.removeprefix('refs/')}" if aside else f"+{n}:{FETCHED}" for n in names]
         empty = not any(True for _ in self._repository.references)
         with self._translated(Stage.FILLING if empty else Stage.ADDING):
             depth = 0 if whole or not target.name or not self._sends_parts else 1

@@ -4,7 +4,7 @@ import os
 import stat
 from typing import NoReturn
 
-from nodeagent.errors import RepositoryNotFound
+from nodeagent.errors import InvalidConfiguration, RepositoryNotFound
 from nodeagent.model.address import Local
 from nodeagent.source.libgit2 import pygit2
 from nodeagent.source.remote import asked
@@ -29,6 +29,7 @@ def demand_readable(place: Local) -> None:
 
     Raises:
         RepositoryNotFound: it is not there, or it is not for this user.
+        InvalidConfiguration: everybody may write it.
     """
     try:
         found = os.stat(place.path)
@@ -38,6 +39,10 @@ def demand_readable(place: Local) -> None:
         raise RepositoryNotFound(
             f"{place}: {error.strerror}: correct source.url, or mount what holds the repository before nodeagent starts"
         ) from error
+    if found.st_mode & stat.S_IWOTH:
+        raise InvalidConfiguration(
+            f"{place}: every user of this node may write there, and root runs what he writes: chmod o-w {place}"
+        )
     is_directory = stat.S_ISDIR(found.st_mode)
     if not os.access(place.path, os.R_OK | (os.X_OK if is_directory else 0)):
         raise _closed(place)

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from nodeagent.errors import ReferenceNotFound
 from nodeagent.source.foreign import one_line
 
+FETCHED = "refs/nodeagent/fetched"
+ASIDE = "refs/nodeagent/aside"  # what was fetched to be looked at only
+
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 # A name that the server chose, and that goes into what it is asked: none with a meaning there (git check-ref-format).
 _NAME = re.compile(r"refs/(heads|tags)/(?!.*(\.\.|//|@\{|\.lock|/\.))[^\x00-\x20~^:?*\[\\\x7f]+(\^\{\})?")

@@ -8,9 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nodeagent.errors import RevisionRejected, StoreUnusable
+from nodeagent.model.address import Local, parse
 from nodeagent.source.libgit2 import enums, pygit2
+from nodeagent.source.remote import bundle
 from nodeagent.source.remote.access import Access
-from nodeagent.source.remote.connection import FETCHED, Remote
+from nodeagent.source.remote.bundle import Bundle
+from nodeagent.source.remote.connection import Remote
+from nodeagent.source.remote.refs import FETCHED
 from nodeagent.source.store import leftovers, objects
 
 _KINDS = {
@@ -264,8 +268,11 @@ class Store:
                 f"{self.path}: the store of fetched commits is damaged: {error}: it is made anew"
             ) from error
 
-    def remote(self, url: str, access: Access) -> Remote:
+    def remote(self, url: str, access: Access) -> Remote | Bundle:
         """The repository at the URL; nothing is contacted yet."""
+        place = parse(url)
+        if isinstance(place, Local) and bundle.is_one(place):
+            return Bundle(self._repository, url, place)
         return Remote(self._repository, url, access)
 
 
