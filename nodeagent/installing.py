@@ -59,7 +59,8 @@ class Installing:
 
         config, checkout = self._config, self._checkout
         if checkout.commit != commit or not checkout.intact(checkout.tree):
-            have = checkout.have()
+            have, trees = checkout.have(), checkout.known()
+            there = {*have, *trees.ids}
             bound = descendant and not refs.is_commit(config.source.ref)  # who names a commit has decided
             known = checkout.commit if self._source.state() or self._source.is_rebuilt() else ""
             standing = ANYTHING
@@ -73,12 +74,12 @@ class Installing:
                 store = poll.store_path(config)
                 bounds.bound(config.limits)
                 confine(config.source.user, reach.exporting(store=store))
-                export(store, commit, have, out, standing=standing, tagged=tagged)
+                export(store, commit, there, out, standing=standing, tagged=tagged)
 
             with checkout.staging() as staging:
                 with stream(send, time_limit=config.source.fetch_limit) as received:
                     manifest = receive(
-                        received, commit, config.limits, staging, have, standing=standing, approve=approve
+                        received, commit, config.limits, staging, have, known=trees, standing=standing, approve=approve
                     )
                 tree.demand_contents(manifest, config.ignore)
                 check(functools.partial(checkout.read, manifest, staging), manifest.items)

@@ -40,7 +40,7 @@ class Node:
 
     def take(self, commit, ancestor=""):
         """Install a revision that an unprivileged child exports; the changed paths, and how many bytes went over."""
-        have = self.checkout.have()
+        have, known = self.checkout.have(), self.checkout.known()
         standing = Standing(commits=(ancestor,) if ancestor else ())
         read, write = os.pipe()
         pid = os.fork()
@@ -50,13 +50,13 @@ class Node:
                 store = store_path(self.config)
                 confine(self.config.source.user, reach.exporting(store=store))
                 with open(write, "wb") as stream:
-                    sending.export(store, commit, have, stream, standing=standing)
+                    sending.export(store, commit, {*have, *known.ids}, stream, standing=standing)
             finally:
                 os._exit(0)
         os.close(write)
         try:
             with open(read, "rb") as stream, self.checkout.staging() as staging:
-                manifest = handover.receive(stream, commit, Limits(), staging, have, standing=standing)
+                manifest = handover.receive(stream, commit, Limits(), staging, have, known=known, standing=standing)
                 return self.checkout.install(manifest, staging)
         finally:
             os.waitpid(pid, 0)

@@ -15,17 +15,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from nodeagent.errors import InvalidConfiguration, WorkerFailed
+from nodeagent.errors import WorkerFailed
 from nodeagent.model.evaluation import Commit
 from nodeagent.source.checkout import record
+from nodeagent.source.checkout.claim import claim, own
 from nodeagent.source.checkout.handover import STAGING
+from nodeagent.source.checkout.known import Known
 from nodeagent.source.checkout.manifest import Entry, Item, Manifest, parents
 from nodeagent.source.checkout.record import Identity, Place, Record
 from nodeagent.source.store import objects
 
 _CHUNK = 1 << 16
 _MOST_LINKS = 8  # in a row, from a path to a file
-_MOST_SET_ASIDE = 9
 
 
 class Checkout:
@@ -35,6 +36,7 @@ class Checkout:
         self.path = path
         self._file = state_dir / "checkout.json"
         self._record = record.load(self._file, path)
+        self._whole: set[str] | None = None  # the paths that stood unharmed when have() looked
 
     @property
     def commit(self) -> str:
@@ -68,11 +70,15 @@ class Checkout:
 
     def have(self) -> Mapping[str, int]:
         """The blobs (hex ids, with sizes in bytes) that stand unharmed in the checkout."""
-        return {
-            place.item.oid: place.item.size
-            for name, place in self._record.places.items()
-            if place.item.entry is not Entry.LINK and self._is_whole(name, place)
-        }
+        places = self._record.places
+        self._whole = {name for name, place in places.items() if self._is_whole(name, place)}
+        found = (places[name].item for name in self._whole)
+        return {item.oid: item.size for item in found if item.entry is not Entry.LINK}
+
+    def known(self) -> Known:
+        """The trees all of whose blobs and links stood unharmed when :meth:`have` looked."""
+        assert self._whole is not None, "have() comes first"
+        return Known(self._record.trees, self.items, self._record.places.keys() - self._whole)
 
     @contextlib.contextmanager
     def staging(self) -> Iterator[Path]:
@@ -170,7 +176,9 @@ class Checkout:
     def _is_in_place(self, name: str, item: Item) -> bool:
         """Tell whether what stands at the path is the item in content, kind, mode and owner."""
         place = self._record.places.get(name)
-        if place is None or place.item != item or not self._is_whole(name, place):
+        if place is None or place.item != item:
+            return False
+        if not (self._is_whole(name, place) if self._whole is None else name in self._whole):
             return False
         assert place.identity is not None
         mode, uid, gid, *_ = place.identity
@@ -191,35 +199,10 @@ class Checkout:
 
     def _claim(self) -> None:
         """Make the top directory, or make sure that it is ours to empty."""
-        found = self._identity("")
         claimed = bool(self._record.directories)
-        if found is not None and not (stat.S_ISDIR(found[0]) and (claimed or not any(self.path.iterdir()))):
-            self._set_aside()
-            found = None
-        if found is None:
-            self.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            self.path.mkdir(mode=0o700)
-        _own(self.path, 0o700)
+        claim(self.path, ours=claimed)
         if not claimed:  # on record before anything is put there: what a crash leaves is then known as ours
             self._save(Record(commit="", tree="", places={}, directories={"": self._identity("")}))
-
-    def _set_aside(self) -> None:
-        """Move a clone away that was made before nodeagent came; refuse to touch anything else."""
-        if not (self.path / "post.sh").is_file():
-            raise InvalidConfiguration(
-                f"source.checkout: {self.path} is in use and was not made by nodeagent, which would empty it: "
-                "move it away, or set source.checkout to a directory that is not there yet"
-            )
-        names = [f"{self.path.name}.before-nodeagent{n or ''}" for n in range(_MOST_SET_ASIDE)]
-        free = next((name for name in names if not os.path.lexists(self.path.with_name(name))), None)
-        try:
-            if free is None:
-                raise FileExistsError(names[0])
-            self.path.rename(self.path.with_name(free))
-        except OSError as error:
-            raise InvalidConfiguration(
-                f"source.checkout: {self.path} was not made by nodeagent and cannot be set aside: {error}: move it away"
-            ) from error
 
     def _stage_from_checkout(self, manifest: Manifest, missing: Sequence[str], staging: Path) -> None:
         """Copy what is needed elsewhere and stands in the checkout, before anything there is changed."""
@@ -261,10 +244,10 @@ class Checkout:
                 os.symlink(item.target, ready)
             elif last[item.oid] == name:
                 ready = f"{staging}/{item.oid}"
-                _own(ready, item.entry.value)
+                own(ready, item.entry.value)
             else:
                 shutil.copyfile(f"{staging}/{item.oid}", ready)
-                _own(ready, item.entry.value)
+                own(ready, item.entry.value)
             os.rename(ready, f"{self.path}/{name}")
 
     def _remember(self, manifest: Manifest, placed: Sequence[str], directories: set[str]) -> None:
@@ -273,21 +256,25 @@ class Checkout:
             places[name] = Place(item=manifest.items[name], identity=self._identity(name), whole=True)
         identities = {name: self._identity(name) for name in ("", *sorted(directories))}
         commit, origin = manifest.commit, manifest.origin
-        self._save(Record(commit=commit, tree=manifest.tree, places=places, directories=identities, origin=origin))
+        self._save(
+            Record(
+                commit=commit,
+                tree=manifest.tree,
+                places=places,
+                directories=identities,
+                origin=origin,
+                trees=manifest.directories,
+            )
+        )
 
     def _save(self, new: Record) -> None:
         record.save(self._file, self.path, new)
         self._record = new
+        self._whole = None
 
 
 def _open(path: Path) -> int:
     return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-
-
-def _own(path: str | Path, mode: int) -> None:
-    """Give a file or directory (no link) its mode, and make it this process's own."""
-    os.chown(path, os.geteuid(), os.getegid(), follow_symlinks=False)
-    os.chmod(path, mode)
 
 
 def _make_directory(path: Path) -> None:
@@ -296,7 +283,7 @@ def _make_directory(path: Path) -> None:
         path.mkdir()
     found = path.lstat()
     if found.st_mode != stat.S_IFDIR | 0o755 or (found.st_uid, found.st_gid) != (os.geteuid(), os.getegid()):
-        _own(path, 0o755)
+        own(path, 0o755)
 
 
 def _remove(path: Path) -> None:

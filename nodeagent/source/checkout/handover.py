@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from nodeagent.config import Limits
 from nodeagent.errors import RevisionRejected, WorkerFailed, by_code
+from nodeagent.source.checkout.known import NOTHING, Known
 from nodeagent.source.checkout.manifest import Entry, Item, Manifest
 from nodeagent.source.checkout.sending import AHEAD, END, ERROR, FRAME, FRAMES, LONGEST_ERROR
 from nodeagent.source.foreign import one_line
@@ -39,6 +40,7 @@ def receive(
     staging: Path,
     have: Mapping[str, int],
     *,
+    known: Known = NOTHING,
     standing: Standing = ANYTHING,
     approve: Approval | None = None,
 ) -> Manifest:
@@ -46,32 +48,34 @@ def receive(
 
     New blobs become files of ``staging`` (empty, and only root can enter it), named by their id, mode 0600.
 
-    ``have`` holds the ids of the blobs that need not be sent, the same ones that ``export`` was told, with their sizes.
-    The commit is accepted only if it descends from ``standing``, and ``approve``, which goes with a ``tagged`` of
-    ``export``, does not object.
+    ``have`` holds the ids of the blobs that need not be sent, with their sizes, ``known`` the trees that need not be
+    gone into, whose blobs are among them: ``export`` was told the same ones. The commit is accepted only if it descends
+    from ``standing``, and ``approve``, which goes with a ``tagged`` of ``export``, does not object.
 
     Raises:
         RevisionRejected: the revision breaks a limit or is hostile, or the sender is.
         WorkerFailed: the stream ended early: the sender crashed or was killed.
         NodeagentError: what the sender failed with.
     """
-    return _Receiver(stream, limits, staging, have).run(commit, standing, approve)
+    return _Receiver(stream, limits, staging, have, known).run(commit, standing, approve)
 
 
 class _Receiver:
     """One hand-over under way: what was proven so far, and what comes next."""
 
-    def __init__(self, stream: BinaryIO, limits: Limits, staging: Path, have: Mapping[str, int]) -> None:
+    def __init__(self, stream: BinaryIO, limits: Limits, staging: Path, have: Mapping[str, int], known: Known) -> None:
         self._stream = stream
         self._limits = limits
         self._staging = staging
         self._sizes = dict(have)  # of blobs that are files here or in the staging directory
+        self._known = known
         self._targets: dict[str, str] = {}  # of blobs that are links
         self._trees: dict[str, Sequence[TreeEntry]] = {}
         self._tree_room = limits.files * _LONGEST_ENTRY
         self._total = 0
         self._names = 0
         self._items: dict[str, Item] = {}
+        self._directories: dict[str, str] = {}
         self._pointers: set[str] = set()  # blobs
 
     def run(self, commit: str, standing: Standing, approve: Approval | None) -> Manifest:
@@ -95,6 +99,7 @@ class _Receiver:
             tree=tree,
             items=self._items,
             origin=objects.commit_origin(content),
+            directories=self._directories,
             pointers=[path for path, item in self._items.items() if item.oid in self._pointers],
         )
 
@@ -123,19 +128,40 @@ class _Receiver:
             shown = one_line(path)
             self._demand_harmless(entry.name, path, shown)
             if entry.mode is Mode.DIRECTORY:
-                walk.append((path + b"/", iter(self._tree(entry.oid, shown))))
+                self._directories[os.fsdecode(path)] = entry.oid
+                if entry.oid in self._known:
+                    self._take_known(os.fsdecode(path), entry.oid, shown)
+                else:
+                    walk.append((path + b"/", iter(self._tree(entry.oid, shown))))
             else:
                 self._items[os.fsdecode(path)] = self._item(entry, shown)
+
+    def _take_known(self, path: str, oid: str, shown: str) -> None:
+        """What stands in the checkout already was found harmless there; how much of it there is depends on the rest."""
+        below = self._known.below(oid)
+        items = {f"{path}/{name}": item for name, item in below.items.items()}
+        directories = {f"{path}/{name}": inner for name, inner in below.directories.items()}
+        if path != below.at:
+            for name in map(os.fsencode, (*items, *directories)):
+                if len(name) > _LONGEST_PATH:
+                    raise _too_long(one_line(name))
+        self._count(len(items) + len(directories), shown)
+        self._weigh(sum(item.size for item in items.values() if item.entry is not Entry.LINK), shown)
+        self._items |= items
+        self._directories |= directories
 
     def _demand_harmless(self, name: bytes, path: bytes, shown: str) -> None:
         reason = objects.forbidden(name)
         if reason is None and len(path) > _LONGEST_PATH:
-            reason = f"a path of more than {_LONGEST_PATH} bytes"
+            raise _too_long(shown)
         if reason is None and path == STAGING.encode():
             reason = "a name that nodeagent keeps for itself"
         if reason is not None:
             raise RevisionRejected(f"{shown}: {reason}: remove it from the repository")
-        self._names += 1
+        self._count(1, shown)
+
+    def _count(self, names: int, shown: str) -> None:
+        self._names += names
         if self._names > self._limits.files:
             raise RevisionRejected(
                 f"{shown}: the tree has more than {self._limits.files} files and directories: remove some, or raise "
@@ -160,14 +186,17 @@ class _Receiver:
         if entry.oid not in self._sizes:
             self._sizes[entry.oid] = self._stage(entry.oid, shown)
         size = self._sizes[entry.oid]
+        self._weigh(size, shown)
+        kind = Entry.EXECUTABLE if entry.mode is Mode.EXECUTABLE else Entry.FILE
+        return Item(entry=kind, oid=entry.oid, size=size)
+
+    def _weigh(self, size: int, shown: str) -> None:
         self._total += size
         if self._total > self._limits.total_bytes:
             raise RevisionRejected(
                 f"{shown}: the tree has more than {self._limits.total_bytes} bytes with this file: remove some, or "
                 "raise limits.total_bytes"
             )
-        kind = Entry.EXECUTABLE if entry.mode is Mode.EXECUTABLE else Entry.FILE
-        return Item(entry=kind, oid=entry.oid, size=size)
 
     def _target(self, oid: str, shown: str) -> str:
         """A link's target. It may lead anywhere: nothing here follows it, and the link itself is what git stores."""
@@ -221,3 +250,7 @@ class _Receiver:
         if len(content) != length:
             raise WorkerFailed("the hand-over of the revision ended early: its sender crashed, or was ended")
         return content
+
+
+def _too_long(shown: str) -> RevisionRejected:
+    return RevisionRejected(f"{shown}: a path of more than {_LONGEST_PATH} bytes: remove it from the repository")

@@ -2,7 +2,7 @@
 
 import enum
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from nodeagent.model.evaluation import Commit
@@ -29,7 +29,8 @@ class Item(NamedTuple):
 class Manifest:
     """A revision that was verified: commit and tree id (hex), and what its tree holds by path, ``/`` between names.
 
-    ``pointers``: the paths of files that are only Git LFS's word for one, of those handed over now.
+    ``directories``: the id of the tree of each directory but the top. ``pointers``: the paths of files that are only
+    Git LFS's word for one, of those handed over now.
     """
 
     commit: str
@@ -37,6 +38,7 @@ class Manifest:
     items: Mapping[str, Item]
     origin: Commit | None = None
     pointers: Sequence[str] = ()
+    directories: Mapping[str, str] = field(default_factory=dict)
 
 
 def parents(path: str) -> Iterator[str]:

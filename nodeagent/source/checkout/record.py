@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,7 +31,8 @@ class Place(NamedTuple):
 class Record:
     """``commit`` and ``tree`` are empty before the first install is complete; ``origin`` is who made the commit.
 
-    ``directories`` has the top one as an empty path; it is empty while the checkout was never claimed.
+    ``directories`` has the top one as an empty path; it is empty while the checkout was never claimed. ``trees`` has
+    the ids (hex) that git has for the others.
     """
 
     commit: str
@@ -39,6 +40,7 @@ class Record:
     places: Mapping[str, Place]
     directories: Mapping[str, Identity | None]
     origin: Commit | None = None
+    trees: Mapping[str, str] = field(default_factory=dict)
 
 
 def identity(path: str) -> Identity | None:
@@ -68,6 +70,7 @@ def save(file: Path, checkout: Path, new: Record) -> None:
         "origin": None if new.origin is None else asdict(new.origin),
         "places": {name: _pack(place) for name, place in new.places.items()},
         "directories": new.directories,
+        "trees": new.trees,
     }
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
@@ -109,4 +112,5 @@ def _parse(data: Any, checkout: Path) -> Record:
         origin=Commit(**data["origin"]) if data.get("origin") else None,
         places={name: _unpack(packed) for name, packed in data["places"].items()},
         directories={name: _tuple(packed) for name, packed in data["directories"].items()},
+        trees=data.get("trees", {}),
     )

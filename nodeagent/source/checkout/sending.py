@@ -3,7 +3,7 @@
 The stream is a row of frames: one byte for the kind, the length in 8 bytes (big-endian), the content. When signatures
 are asked for, first the annotated tag by which the ref stands for the commit (empty without one). Then the commit;
 when an ancestor is asked for, the commits that lead from it back to the ancestor; then trees and blobs in the order in
-which a depth-first walk of the tree meets them, each once, without the blobs that the receiver has; then an end frame.
+which a depth-first walk of the tree meets them, each once, without what the receiver has; then an end frame.
 An error frame may come at any time. The length of a large object comes ahead in a frame without content, before its
 sender has it in memory.
 """
@@ -42,9 +42,9 @@ def export(
 
     A failure is sent too, so that the receiver raises it on the other side.
 
-    ``have`` holds the ids of the blobs that the receiver has already. With a ``standing`` that
-    is not empty, the proof goes along that the commit descends from it. ``tagged`` is the ref whose annotated tag is
-    asked for; empty if none is.
+    ``have`` holds the ids of the blobs that the receiver has already, and of trees with all that is below them. With a
+    ``standing`` that is not empty, the proof goes along that the commit descends from it. ``tagged`` is the ref whose
+    annotated tag is asked for; empty if none is.
     """
     git.configure(Path("/nonexistent"), 1, 1)
     store = git.Store.open(store_path)
@@ -84,7 +84,7 @@ def _send_contents(store: git.Store, tree: str, have: Container[str], stream: Bi
             walk.pop()
             continue
         mode = Mode.FILE if entry.mode is Mode.EXECUTABLE else entry.mode
-        known = mode is Mode.SUBMODULE or (mode is Mode.FILE and entry.oid in have)
+        known = mode is Mode.SUBMODULE or (mode is not Mode.LINK and entry.oid in have)
         if known or (mode, entry.oid) in sent:
             continue
         sent.add((mode, entry.oid))

@@ -3,8 +3,9 @@
 import fnmatch
 import hashlib
 import os
+import re
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -20,8 +21,9 @@ without a ``/`` inside is matched against each path's last name."""
 def of_items(items: Mapping[str, Item], ignore: Sequence[str] = ()) -> str:
     """The digest of a revision's entries (hex)."""
     digest = hashlib.sha256()
+    ignored = _ignoring((*NO_NEW_TREE, *ignore))
     for path in sorted(items):
-        if not _ignored(path, (*NO_NEW_TREE, *ignore)):
+        if not ignored(path):
             item = items[path]
             digest.update(f"{item.entry.value:o} {item.oid} {path}\0".encode(errors="surrogateescape"))
     return digest.hexdigest()
@@ -35,7 +37,8 @@ def demand_contents(manifest: Manifest, ignore: Sequence[str] = ()) -> None:
     Raises:
         RevisionRejected: it names the first such path.
     """
-    path = next((path for path in sorted(manifest.pointers) if not _ignored(path, (*NO_NEW_TREE, *ignore))), None)
+    ignored = _ignoring((*NO_NEW_TREE, *ignore))
+    path = next((path for path in sorted(manifest.pointers) if not ignored(path)), None)
     if path is not None:
         raise RevisionRejected(
             f"{one_line(os.fsencode(path))}: is a Git LFS pointer: the content is not in the repository, and is not "
@@ -51,8 +54,9 @@ def of_directory(top: Path, ignore: Sequence[str] = ()) -> str:
         OSError: something in it cannot be read.
     """
     digest = hashlib.sha256()
+    ignored = _ignoring((*NO_NEW_TREE, *ignore))
     for path in _walk(top):
-        if _ignored(path, (*NO_NEW_TREE, *ignore)):
+        if ignored(path):
             continue
         full = top / path
         found = full.lstat()
@@ -77,12 +81,22 @@ def _walk(top: Path) -> Iterator[str]:
             yield str(above / name)
 
 
-def _ignored(path: str, patterns: Sequence[str]) -> bool:
-    names = path.split("/")
-    for pattern in patterns:
-        if pattern.endswith("/"):
-            if path.startswith(pattern) or (pattern.count("/") == 1 and pattern[:-1] in names[:-1]):
-                return True
-        elif fnmatch.fnmatchcase(path if "/" in pattern else names[-1], pattern):
-            return True
-    return False
+def _ignoring(patterns: Sequence[str]) -> Callable[[str], bool]:
+    """Tell of a path whether one of the patterns means it; asked of tens of thousands."""
+    tops = tuple(pattern for pattern in patterns if pattern.endswith("/"))
+    directories = frozenset(pattern[:-1] for pattern in tops if pattern.count("/") == 1)
+    whole = _any(pattern for pattern in patterns if "/" in pattern and not pattern.endswith("/"))
+    last = _any(pattern for pattern in patterns if "/" not in pattern)
+
+    def ignored(path: str) -> bool:
+        above, _, name = path.rpartition("/")
+        inside = above and (path.startswith(tops) or not directories.isdisjoint(above.split("/")))
+        return bool(inside or last(name) or whole(path))
+
+    return ignored
+
+
+def _any(patterns: Iterable[str]) -> Callable[[str], object]:
+    """Match one of the patterns of :mod:`fnmatch`, upper and lower case told apart."""
+    alternatives = [fnmatch.translate(pattern) for pattern in patterns]
+    return re.compile("|".join(alternatives) if alternatives else r"(?!)").match

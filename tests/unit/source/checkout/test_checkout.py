@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nodeagent.errors import InvalidConfiguration, WorkerFailed
-from nodeagent.source.checkout import checkout as module
+from nodeagent.source.checkout import claim
 from nodeagent.source.checkout.checkout import Checkout
 from nodeagent.source.checkout.handover import STAGING
 from nodeagent.source.checkout.manifest import Entry, Item, Manifest
@@ -493,14 +493,14 @@ def test_a_clone_of_the_old_bootstrap_is_set_aside_whole(checkout, path):
 
 
 def test_each_clone_is_set_aside_under_its_own_name_until_there_are_too_many(path, state):
-    for number in range(module._MOST_SET_ASIDE):
+    for number in range(claim._MOST_SET_ASIDE):
         path.mkdir()
         (path / "post.sh").write_text(str(number))
         with Checkout(path, state).staging():
             pass
         shutil.rmtree(path)
         shutil.rmtree(state)
-    assert len(list(path.parent.glob("configs.before-nodeagent*"))) == module._MOST_SET_ASIDE
+    assert len(list(path.parent.glob("configs.before-nodeagent*"))) == claim._MOST_SET_ASIDE
 
     path.mkdir()
     (path / "post.sh").touch()

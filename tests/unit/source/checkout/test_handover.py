@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from nodeagent.config import Limits
 from nodeagent.errors import NonFastForward, RevisionRejected, SignatureMissing, StoreUnusable, WorkerFailed
 from nodeagent.source.checkout import handover, sending, tree
+from nodeagent.source.checkout.known import NOTHING, Known
 from nodeagent.source.checkout.manifest import Entry
 from nodeagent.source.store import git
 from nodeagent.source.trust.history import Standing
@@ -74,9 +75,9 @@ def exported(store, commit, have=(), ancestor=""):
     return stream.getvalue()
 
 
-def received(data, commit, staging, *, have=None, ancestor="", **limits):
+def received(data, commit, staging, *, have=None, known=NOTHING, ancestor="", **limits):
     return handover.receive(
-        io.BytesIO(data), commit, Limits(**limits), staging, have or {}, standing=standing(ancestor)
+        io.BytesIO(data), commit, Limits(**limits), staging, have or {}, known=known, standing=standing(ancestor)
     )
 
 
@@ -100,6 +101,65 @@ def stream_of(pairs):
 
 
 # --- what is handed over ---------------------------------------------------------------------------------------
+
+
+def known_of(manifest, *, harmed=()):
+    return Known(manifest.directories, manifest.items, harmed)
+
+
+@pytest.fixture
+def nested(store):
+    """A commit with files, a link and directories in directories, and one in which only the top has changed."""
+    text, script, target = store.blob(b"text\n"), store.blob(b"#!/bin/sh\n"), store.blob(b"/etc/motd")
+    inner = store.tree((b"100644", b"text", text), (b"120000", b"to", target))
+    outer = store.tree((b"40000", b"inner", inner), (b"100755", b"run", script))
+    first = store.commit(store.tree((b"40000", b"outer", outer), (b"100644", b"post.sh", script)))
+    second = store.commit(store.tree((b"40000", b"again", outer), (b"40000", b"outer", outer), (b"100644", b"z", text)))
+    return first, second
+
+
+def test_a_tree_that_stands_in_the_checkout_is_not_gone_into_wherever_it_is_now(store, nested, tmp_path):
+    (tmp_path / "a").mkdir()
+    first = handed_over(store, nested[0], tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    whole = handed_over(store, nested[1], tmp_path / "b")
+    have = {item.oid: item.size for item in first.items.values() if item.entry is not Entry.LINK}
+    known = known_of(first)
+    data = exported(store, nested[1], {*have, *known.ids})
+    assert [kind for kind, _ in frames(data)] == [b"c", b"t", b"."]
+    found = received(data, nested[1], tmp_path, have=have, known=known)
+    assert (found.items, found.directories) == (whole.items, whole.directories)
+
+
+def test_what_is_harmed_in_the_checkout_is_gone_into_down_to_it(store, nested, tmp_path):
+    (tmp_path / "a").mkdir()
+    first = handed_over(store, nested[0], tmp_path / "a")
+    assert known_of(first, harmed=["outer/run"]).ids == {first.directories["outer/inner"]}
+    assert known_of(first, harmed=["outer/inner/to"]).ids == set()
+    assert known_of(first, harmed=["post.sh"]).ids == set(first.directories.values())
+
+
+@pytest.mark.parametrize(("limits", "reason"), [({"files": 8}, "more than 8 files"), ({"total_bytes": 30}, "30 bytes")])
+def test_the_limits_hold_for_what_is_not_gone_into_too(store, nested, tmp_path, limits, reason):
+    (tmp_path / "a").mkdir()
+    first = handed_over(store, nested[0], tmp_path / "a")
+    have, known = {item.oid: item.size for item in first.items.values()}, known_of(first)
+    data = exported(store, nested[1], {*have, *known.ids})
+    with pytest.raises(RevisionRejected, match=reason):
+        received(data, nested[1], tmp_path, have=have, known=known, **limits)
+
+
+def test_a_known_tree_does_not_come_to_stand_deeper_than_a_path_may(store, nested, tmp_path):
+    (tmp_path / "a").mkdir()
+    first = handed_over(store, nested[0], tmp_path / "a")
+    deep = first.directories["outer"]
+    for _ in range(12):
+        deep = store.tree((b"40000", b"d" * 254, deep))
+    commit = store.commit(store.tree((b"40000", b"d" * 3, deep)))
+    have, known = {item.oid: item.size for item in first.items.values()}, known_of(first)
+    data = exported(store, commit, {*have, *known.ids})
+    with pytest.raises(RevisionRejected, match="a path of more than 3072 bytes"):
+        received(data, commit, tmp_path, have=have, known=known)
 
 
 def test_files_modes_links_and_directories_arrive(store, staging):
