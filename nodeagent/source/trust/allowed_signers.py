@@ -84,9 +84,12 @@ def _lines(data: bytes) -> Iterator[tuple[int, str]]:
     except UnicodeDecodeError as error:
         raise FileError("it is no text") from error
     for number, line in enumerate(text.split("\n"), 1):
-        bare = line.strip(_BLANK + "\r")
-        if bare and not bare.startswith("#"):
-            yield number, bare
+        bare = line.removesuffix("\r").strip(_BLANK)
+        if bare.startswith("#") or not bare:
+            continue
+        if not bare.replace("\t", "").isprintable():
+            raise FileError(f"line {number}: has a control character")  # some are the end of it for ssh-keygen
+        yield number, bare
 
 
 def _numbered(number: int, read: Callable[[str], T], line: str) -> T:
@@ -172,6 +175,8 @@ def _moment(option: str, text: str | None) -> int | None:
             raise ValueError(text)
         read = time.strptime(found[1], _FORMATS[len(found[1])])
         moment = calendar.timegm(read) if found[2] else int(time.mktime((*read[:8], 0)))
+        if moment <= 0:
+            raise ValueError(text)
     except (ValueError, OverflowError):
         raise UnsoundError(f"{option}: a time is needed such as 20260131 or 202601311200Z, not {text!a}") from None
     return moment

@@ -110,6 +110,8 @@ def decode(kind: str, text: str) -> PublicKey:
         blob = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise UnsoundError("is no base64") from None
+    if base64.b64encode(blob).decode() != text:
+        raise UnsoundError("is in a form that nobody writes")
     key = read(blob)
     if key.kind != kind:
         raise UnsoundError(f"says {kind} and is {key.kind}")

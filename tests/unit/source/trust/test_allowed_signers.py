@@ -103,6 +103,11 @@ UNSOUND = [
     ('alice valid-after="20270101",valid-before="20260101" @', "valid-before is not after valid-after"),
     ("alice ssh-rsa {rsa1024}", "fewer than 2048 bits"),
     ("alice \xff @", "neither an option"),
+    ("alice\0 @", "line 1: has a control character"),
+    ("alice,\r!bob @", "line 1: has a control character"),
+    ("\ralice @", "line 1: has a control character"),
+    ('alice valid-after="00250101Z" @', "a time is needed"),
+    ('alice valid-after="19691231Z" @', "a time is needed"),
 ]
 
 
@@ -158,6 +163,16 @@ def test_a_time_without_a_zone_is_the_nodes_own(ssh_keys, signed, monkeypatch):
     time.tzset()
 
     assert principal(line, signed[1]) == "alice"
+
+
+def test_a_key_is_taken_in_one_form_of_base64_only(ssh_keys):
+    kind, text = ssh_keys["nistp384"].line.split()
+    assert text.endswith("==")
+    other = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    changed = text[:-3] + other[other.index(text[-3]) ^ 1] + "=="
+
+    with pytest.raises(FileError, match="in a form that nobody writes"):
+        allowed_signers.parse(f"alice {kind} {changed}".encode())
 
 
 def test_another_key_lets_nobody_sign(ssh_keys, signed):
