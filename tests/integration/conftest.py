@@ -271,6 +271,8 @@ class Site:
             values[name] = {**values.get(name, {}), **value} if isinstance(value, dict) else value
         return Config.model_validate(values)
 
+    in_child = staticmethod(in_child)
+
     def poll(
         self,
         config: Config | None = None,

@@ -10,6 +10,7 @@ import pytest
 
 from nodeagent.source.poll import poll, store_path
 from nodeagent.source.trust.history import ANYTHING
+from nodeagent.workers import worker
 from testbed.programs import wait_until
 from testbed.proxy import SOUND, End, Fault, Proxy, Way
 
@@ -101,6 +102,38 @@ def test_a_connection_that_falls_silent_is_given_up_in_time(line, after):
     assert (outcome.failure.code, outcome.failure.transient) == ("RemoteUnreachable", True)
     assert "does not answer in time" in outcome.failure.message
     line.assert_tidy()
+
+
+@pytest.mark.slow
+def test_a_round_trip_of_two_seconds_is_borne(line):
+    commit = line.push()
+    line.proxy.faults = [Fault(delay=1.0)]  # each way
+
+    outcome, events = line.poll(timeout=20.0)  # an SSH handshake is three round trips
+
+    assert (outcome.commit, outcome.failure, events) == (commit, None, [])
+
+
+def test_a_server_that_drips_is_ended_at_the_limit_and_the_next_poll_works(line, monkeypatch):
+    monkeypatch.setattr(worker, "GRACE", 0.2)
+    commit = line.push()
+    line.proxy.faults = [Fault(chunk=100, delay=0.1)]  # never a time without a byte
+
+    def look(reporter, stop):
+        return poll(line.config, "", stop, reporter, None, standing=ANYTHING)
+
+    dripped = worker.run("poll", look, Recorder(), time_limit=1.0)
+
+    assert (dripped.code, dripped.transient) == ("WorkerFailed", True)
+    assert "time limit of 1 s" in dripped.message
+    line.proxy.faults = [SOUND]
+    assert line.poll()[0].commit == commit
+    line.assert_tidy()
+
+
+class Recorder:
+    def report(self, event):
+        pass
 
 
 def killed(line, after):

@@ -110,6 +110,12 @@ CAUSES: Sequence[Cause] = (
         texts=("http status code: 401", "http status code: 403", "authentication required", "authentication replays"),
     ),
     Cause(
+        what="the server sends the node elsewhere",
+        error=RemoteUnreachable,
+        mend="set `source.url` to where it leads: no redirect to another host is followed",
+        texts=("redirect",),
+    ),
+    Cause(
         what="the connection ended during the login",
         error=RemoteUnreachable,
         mend="if it stays so, the server's log says why (`MaxAuthTries`, a locked account)",
