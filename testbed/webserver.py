@@ -88,13 +88,15 @@ class WebServer:
     """Serves the bare repositories below ``top`` by git's smart HTTP while it is entered.
 
     ``login`` is (user, password) whom it wants to see; ``status`` an error with which it answers all requests;
-    ``location`` the address to which it sends everybody. ``requests`` are those that came, as (path, Authorization).
+    ``location`` the address to which it sends everybody, ``moved`` (path, other path) a place of its own. ``requests``
+    are those that came, as (path, Authorization).
     """
 
     def __init__(self, top: Path, certificate: Path | None, *, login: tuple[str, str] | None = None) -> None:
         self.login = login
         self.status = 0
         self.location = ""
+        self.moved = ("", "")
         self.requests: list[tuple[str, str | None]] = []
         self.top = top
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -158,6 +160,8 @@ def _handler(site: WebServer) -> type[http.server.BaseHTTPRequestHandler]:
             site.requests.append((self.path, seen))
             if site.location:
                 self._answer(302, {"Location": site.location + self.path})
+            elif site.moved[0] and self.path.startswith(site.moved[0]):
+                self._answer(302, {"Location": self.path.replace(*site.moved, 1)})
             elif site.status:
                 self._answer(site.status, {})
             elif site.login and seen != _basic(*site.login):

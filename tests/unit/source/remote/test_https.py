@@ -1,0 +1,54 @@
+import pytest
+
+from nodeagent.errors import AuthenticationFailed
+from nodeagent.model.address import parse
+from nodeagent.source.libgit2 import enums
+from nodeagent.source.remote.https import Callbacks, Login
+
+LOGIN = Login(user="git", secret="token")
+PLAIN = enums.CredentialType.USERPASS_PLAINTEXT
+
+
+def asked(url, configured="https://git.example/r", login=LOGIN):
+    return Callbacks(parse(configured), login, None).credentials(url, None, PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("url", "configured"),
+    [
+        ("https://git.example/r/info/refs", "https://git.example/r"),
+        ("https://git.example:443/other", "https://GIT.example/r"),
+        ("https://git.example:8443/r", "https://git.example:8443/r"),
+        ("https://[fd00::1]:8443/r", "https://[fd00::1]:8443/r"),
+    ],
+)
+def test_the_configured_server_is_told_who_comes(url, configured):
+    assert asked(url, configured).credential_tuple == ("git", "token")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://elsewhere.example/r",
+        "https://git.example:8443/r",
+        "https://git.example.elsewhere.example/r",
+        "http://git.example/r",
+        "https://git.example@elsewhere.example/r",
+    ],
+)
+def test_nobody_else_is(url):
+    with pytest.raises(AuthenticationFailed, match=r"put that address into source\.url") as raised:
+        asked(url)
+    assert "token" not in str(raised.value).replace("password or token", "")
+
+
+def test_the_same_is_offered_once():
+    callbacks = Callbacks(parse("https://git.example/r"), LOGIN, None)
+    callbacks.credentials("https://git.example/r", None, PLAIN)
+
+    with pytest.raises(AuthenticationFailed, match="refused user git"):
+        callbacks.credentials("https://git.example/r", None, PLAIN)
+
+
+def test_a_login_does_not_show_its_secret():
+    assert "token" not in repr(LOGIN)
