@@ -13,6 +13,7 @@ from nodeagent.source.store.objects import Kind, MalformedError
 _HEADER = b"gpgsig"
 _OTHER_HASH = b"gpgsig-sha256"
 _ARMOR = re.compile(rb"^-----BEGIN (?:PGP SIGNATURE|PGP MESSAGE|SSH SIGNATURE|SIGNED MESSAGE)-----", re.MULTILINE)
+_DATES = (b"committer", b"tagger")  # the last header that every object has
 _DATED = {
     Kind.COMMIT: re.compile(rb"^committer .*> ([0-9]{1,11}) [+-][0-9]{4}$", re.MULTILINE),
     Kind.TAG: re.compile(rb"^tagger .*> ([0-9]{1,11}) [+-][0-9]{4}$", re.MULTILINE),
@@ -80,11 +81,13 @@ def _without_signature(content: bytes) -> tuple[bytes, bytes]:
         raise MalformedError("an object without an end of its header")
     kept: list[bytes] = []
     signature: list[bytes] = []
-    into = kept
+    into, dated = kept, False
     for line in head.split(b"\n"):
         name, _, value = line.partition(b" ")
         if not name:  # one more line of the header above
             into.append(line if into is kept else value)
+        elif name.startswith(_HEADER) and not dated:  # what comes first is read of the whole object
+            raise MalformedError("a signature before what was signed")
         elif name == _HEADER and signature:
             raise MalformedError("two signatures")
         elif name == _HEADER:
@@ -95,7 +98,7 @@ def _without_signature(content: bytes) -> tuple[bytes, bytes]:
         elif name.startswith(_HEADER):  # git takes it for no part of what was signed: anything might stand there
             raise MalformedError("a signature in a header that git does not write")
         else:
-            into = kept
+            into, dated = kept, dated or name in _DATES
             into.append(line)
     return b"\n".join(kept) + blank + message, b"".join(line + b"\n" for line in signature)
 

@@ -107,6 +107,15 @@ def test_what_git_does_not_count_as_signed_may_hold_nothing_else(repository):
         signed.of_commit(changed)
 
 
+@pytest.mark.parametrize("before", [b"tree ", b"parent ", b"author "])
+def test_a_signature_stands_behind_what_every_commit_has(repository, before):
+    content = repository.content("commit", "main")
+    assert accepts(signed.of_commit, content.replace(b"\n\n", b"\ngpgsig-sha256 a\n\n", 1))
+
+    with pytest.raises(MalformedError, match="before what was signed"):
+        signed.of_commit(content.replace(before, b"gpgsig-sha256 a\n" + before, 1))
+
+
 def test_two_signatures_are_refused(repository):
     content = repository.content("commit", "main")
 
