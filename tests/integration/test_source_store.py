@@ -41,6 +41,18 @@ def test_at_rest_it_takes_at_most_twice_the_room_of_a_fresh_shallow_clone(site):
     assert [p.name for p in store_path(site.config()).parent.iterdir()] == ["store.git"]
 
 
+def test_a_first_fetch_without_a_past_is_not_copied_again(site):
+    push(site, 0)
+    current = push(site, 1)  # its parent is not fetched
+    site.poll(current="")
+    packs = {path.name: path.stat().st_ino for path in (store_path(site.config()) / "objects/pack").iterdir()}
+    assert packs
+
+    site.poll(current=current)
+
+    assert {path.name: path.stat().st_ino for path in (store_path(site.config()) / "objects/pack").iterdir()} == packs
+
+
 def test_a_store_that_was_made_small_tells_a_rewritten_branch_and_follows_when_it_is_restored(site):
     current = ""
     for number in range(4):

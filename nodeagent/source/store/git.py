@@ -211,6 +211,9 @@ class Store:
             bound = 0
         if packed <= bound:
             return self
+        if not bound and self._is_fresh(commit):
+            self._note_fresh()
+            return self
         beside, aside = (self.path.with_name(self.path.name + end) for end in leftovers.BESIDE)
         try:
             for left in (beside, aside):
@@ -225,8 +228,21 @@ class Store:
             for left in (beside, aside):
                 shutil.rmtree(left, ignore_errors=True)
         small = Store.open(self.path)
-        fresh.write_text(str(small._packed()))
+        small._note_fresh()
         return small
+
+    def _is_fresh(self, commit: str) -> bool:
+        """Whether there is no past: nothing lies before the commit, or nothing of it was ever fetched."""
+        with self._reading():
+            border = self.path / "shallow"
+            known = border.read_text().split() if border.is_file() else []
+            return known == [commit] or not objects.commit_parents(self.read(commit))
+
+    def _note_fresh(self) -> None:
+        try:
+            (self.path / _FRESH).write_text(str(self._packed()))
+        except OSError as error:
+            raise _unusable(self.path, error) from error
 
     def _copy_present(self, target: pygit2.Repository, commit: str) -> None:
         oid, content = pygit2.Oid(hex=commit), self.read(commit)
