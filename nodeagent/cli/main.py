@@ -29,6 +29,7 @@ _MODULES = {
     "lint": "lint",
     "init": "init",
     "enroll": "enroll",
+    "beacon": "beacon",
 }
 """Where each verb is. Only the one that is asked for is imported: half of them need no git and no shell grammar, and
 would be 0.3 s slower with them; ``status`` is asked on a thousand nodes at once."""

@@ -60,6 +60,10 @@ def _lines(found: Status, *, running: bool) -> Iterator[str]:
     if found.attempted not in {found.applied, ""}:
         yield f"  attempted  {found.attempted}"
     yield f"  watching   {found.destinations} destinations"
+    if found.last_poll is not None:
+        yield f"  last poll  {moment(found.last_poll)}"
+    if found.last_beacon is not None and found.last_beacon >= (found.last_poll or 0):
+        yield f"  beacon     {moment(found.last_beacon)}: nothing is new"
     if running and found.next_poll is not None:
         yield f"  next poll  {moment(found.next_poll)}"
     yield "conditions"

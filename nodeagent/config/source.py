@@ -14,6 +14,7 @@ from nodeagent.model import address
 MOST_ITERATIONS = 10_000_000  # of PBKDF2: seconds
 _HOST_KEY = re.compile(r"(?:@[a-z-]+\s+)?\S+\s+[a-z][\w@.-]+\s+AAAA[A-Za-z0-9+/]+={0,2}(?:\s[^\n\r]*)?")
 _PROXY = re.compile(r"http://[^\s@/?#]+/?")
+_BEACON = re.compile(r"https?://[^\s@/?#]+/[^\s#]*|(?:file://)?/[^\0]+")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -62,6 +63,14 @@ class Source(Table):
         "PEM file of the authorities that may vouch for HTTPS servers, no others; default: the distribution's.",
     )
     proxy: str = said("", "http://HOST:PORT of a proxy for HTTPS; SSH goes past it.")
+    beacon: str = said(
+        "",
+        "http://, https://, file:///PATH or /PATH of a file whose first line is the commit of the ref: asked "
+        "in place of the server at most polls, to spare it. `nodeagent beacon` prints what writes it.",
+    )
+    beacon_max_age: float = Field(
+        default=3600, gt=0, description="Seconds after which the server itself is asked, whatever the beacon says."
+    )
     checkout: AbsolutePath = said(Path("/configs"), "Where post.sh finds the repository's files.")
     user: str = said("nodeagent", "The fetch worker runs as this user.")
     connect_timeout: float = Field(default=10, gt=0, le=600, description="Seconds until the server must have answered.")
@@ -91,6 +100,15 @@ class Source(Table):
     def _proxy(cls, value: str) -> str:
         if value and not _PROXY.fullmatch(value):
             raise ValueError("http://HOST:PORT is needed, without a user and a password")
+        return value
+
+    @field_validator("beacon")
+    @classmethod
+    def _beacon(cls, value: str) -> str:
+        if value and not _BEACON.fullmatch(value):
+            raise ValueError(
+                "http://HOST[:PORT]/PATH, https://HOST[:PORT]/PATH, file:///PATH or /PATH is needed, without a password"
+            )
         return value
 
     @field_validator("host_keys")

@@ -20,11 +20,13 @@ class Failure:
 class PollOutcome:
     """What the fetch worker found. ``commit`` is the newest one that the store holds whole, or empty.
 
-    ``moved``: the remote's ref differed from the commit the worker was told, and was fetched.
+    ``moved``: the remote's ref differed from the commit the worker was told, and was fetched. ``by_beacon``: the server
+    itself was not asked, since the beacon said that nothing is new.
     """
 
     commit: str
     moved: bool
+    by_beacon: bool = False
     failure: Failure | None = None
 
 
@@ -115,7 +117,11 @@ class Condition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """What ``nodeagent status`` says; written whole at each change. ``next_poll`` in seconds since the epoch."""
+    """What ``nodeagent status`` says; written whole at each change. Times in seconds since the epoch.
+
+    ``last_poll``: the git server itself was asked, and could be followed. ``last_beacon``: the beacon said that nothing
+    is new, and the server was not asked.
+    """
 
     version: str
     mode: Mode
@@ -128,3 +134,5 @@ class Status:
     destinations: int = 0
     remarks: Sequence[str] = ()
     next_poll: int | None = None
+    last_poll: int | None = None
+    last_beacon: int | None = None

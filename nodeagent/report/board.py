@@ -48,6 +48,8 @@ class Board:
         self._facts = conditions.Facts(outcome=outcome, ready=outcome is not None and outcome.ready)
         self._conditions = tuple(before.conditions) if before else ()
         self._next_poll: int | None = None
+        self._last_poll = before.last_poll if before else None
+        self._last_beacon = before.last_beacon if before else None
         self._polling, self._applying, self._reloading = Outage("poll"), Outage("apply"), Outage("configuration")
         self._file = Outage("status file")
         self._shown: Status | None = None
@@ -89,6 +91,10 @@ class Board:
         """A poll worker has ended; see :class:`~nodeagent.workers.worker.Worker` for both arguments."""
         failure = outcome.failure if isinstance(outcome, PollOutcome) else _failure(outcome)
         self._log(self._polling, failure, traceback)
+        if isinstance(outcome, PollOutcome) and failure is None:
+            now = round(time.time())
+            self._last_poll = self._last_poll if outcome.by_beacon else now
+            self._last_beacon = now if outcome.by_beacon else self._last_beacon
         self._learn(poll=failure)
 
     def applied(self, outcome: object, traceback: str = "") -> None:
@@ -174,6 +180,8 @@ class Board:
             destinations=outcome.destinations if outcome else 0,
             remarks=tuple(outcome.remarks) if outcome else (),
             next_poll=self._next_poll,
+            last_poll=self._last_poll,
+            last_beacon=self._last_beacon,
         )
 
 

@@ -37,6 +37,8 @@ def to_json(status: Status) -> dict[str, Any]:
         "destinations": status.destinations,
         "remarks": list(status.remarks),
         "next_poll": status.next_poll,
+        "last_poll": status.last_poll,
+        "last_beacon": status.last_beacon,
     }
 
 
@@ -115,6 +117,8 @@ def _from_json(raw: dict[str, Any]) -> Status:
         destinations=raw["destinations"],
         remarks=tuple(raw["remarks"]),
         next_poll=raw["next_poll"],
+        last_poll=raw.get("last_poll"),  # from a daemon that did not know it yet
+        last_beacon=raw.get("last_beacon"),
     )
 
 

@@ -6,20 +6,22 @@ import os
 import pwd
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from nodeagent.config import Config
 from nodeagent.errors import NodeagentError, ReferenceNotFound, TransientError
 from nodeagent.model.events import Notice, Reporter
 from nodeagent.model.outcomes import AcceptOutcome, Failure, PollOutcome
-from nodeagent.source import bounds, reach, storage
+from nodeagent.source import beacon, bounds, reach, storage
+from nodeagent.source.beacon import Beacon, BeaconError
 from nodeagent.source.confine import account, confine
 from nodeagent.source.following import Follower
 from nodeagent.source.remote import access, refs, retry
 from nodeagent.source.store import git, objects
 from nodeagent.source.trust.history import ANYTHING, Standing
 
-WARNING = 4  # syslog severity
+WARNING, INFO = 4, 6  # syslog severities
 
 
 def store_path(config: Config) -> Path:
@@ -59,6 +61,7 @@ def warm(config: Config) -> None:
     """
     git.configure(home_path(config), config.source.connect_timeout, config.source.timeout)
     reach.warm()
+    beacon.warm(config)
     with contextlib.suppress(NodeagentError):
         account(config.source.user)
 
@@ -88,15 +91,49 @@ def poll(
     try:
         prepare(config)
         tell = functools.partial(_tell, reporter)
+        patience = _patience(config)
         gaining = functools.partial(access.gain, config, credentials_directory)
-        way = retry.attempts(stop, config.retry_delay, _patience(config), tell, gaining)
+        way = retry.attempts(stop, config.retry_delay, patience, tell, gaining)
         _become_fetcher(config)
+        light = Beacon(config, store_path(config).parent) if config.source.beacon else None
+        if light and current and _is_confirmed(config, light, current, reporter):
+            return PollOutcome(commit=current, moved=False, by_beacon=True)
         job = functools.partial(Follower(config, store_path(config), way, reporter).look, standing)
-        commit = retry.attempts(stop, config.retry_delay, _patience(config), tell, job)
+        commit = _noted(light, config, reporter, lambda: retry.attempts(stop, config.retry_delay, patience, tell, job))
     except NodeagentError as error:
         failure = Failure(code=error.code, message=str(error), transient=isinstance(error, TransientError))
         return PollOutcome(commit=_held(config, current), moved=False, failure=failure)
     return PollOutcome(commit=commit, moved=commit != current)
+
+
+def _is_confirmed(config: Config, light: Beacon, current: str, reporter: Reporter) -> bool:
+    """Whether the beacon says that nothing is new, and the store still has what the node is at."""
+    try:
+        return light.confirms(current) and git.Store.open(store_path(config)).has(current)
+    except BeaconError as error:
+        text = f"{config.source.beacon}: {error}: the server itself is asked while the beacon does not answer"
+        if light.is_news(text):
+            reporter.report(Notice(priority=WARNING, text=text))
+        return False
+
+
+def _noted(light: Beacon | None, config: Config, reporter: Reporter, asking: Callable[[], str]) -> str:
+    """Ask the server itself, and remember by the beacon what became of it."""
+    if light is None:
+        return asking()
+    try:
+        commit = asking()
+    except NodeagentError:
+        light.failed()
+        raise
+    light.answered(commit)
+    if light.heard not in {"", commit}:
+        text = (
+            f"{config.source.beacon}: says {light.heard}, and {config.source.ref} is at {commit}: is it still written?"
+        )
+        if light.is_news(text):
+            reporter.report(Notice(priority=INFO, text=text))
+    return commit
 
 
 def fetch_named(config: Config, name: str, credentials_directory: Path | None) -> str:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from nodeagent.config import Config
 from nodeagent.model.address import Local, parse
-from nodeagent.source import landlock, seccomp
+from nodeagent.source import beacon, landlock, seccomp
 from nodeagent.source.confine import Reach
 
 _OTHERS = 64  # processes that the user may have besides
@@ -29,6 +29,7 @@ _HOSTS = (
     "/etc/services",
     "/etc/protocols",
 )
+_AUTHORITIES = ("/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/usr/share/ca-certificates", "/usr/share/pki")
 _DEVICES = ("/dev/null", "/dev/random", "/dev/urandom")
 
 
@@ -45,11 +46,18 @@ def fetching(config: Config, *, store: Path, home: Path) -> Reach:
     """Of who asks the servers, and fetches. ``home`` holds the pinned host keys."""
     servers = [parse(url) for url in config.source.urls]
     ports = {server.port for server in servers if not isinstance(server, Local)}
+    read = [str(home), *_libraries(), *_HOSTS]
+    if port := beacon.port(config.source.beacon):
+        ports.add(port)
+    elif config.source.beacon:
+        read.append(beacon.path(config.source.beacon))
+    if config.source.beacon.startswith("https:"):
+        read += [str(config.source.ca_file)] if config.source.ca_file else _AUTHORITIES
     if config.source.proxy:
         ports.add(urlsplit(config.source.proxy).port or _HTTP)
     remote = Reach(
         write=[str(store.parent)],
-        read=[str(home), *_libraries(), *_HOSTS],
+        read=read,
         ports=[*ports, _DNS],
         local_sockets=not _asks_dns(),
     )

@@ -29,6 +29,8 @@ STATUS = Status(
     pending=("post.sh:4 RUN b",),
     destinations=7,
     next_poll=1_700_000_000,
+    last_poll=1_699_999_000,
+    last_beacon=1_699_999_700,
 )
 
 
@@ -80,6 +82,8 @@ def test_the_text_says_all_that_there_is_to_say(
         "  applied    main@sha1:aaa\n"
         "  attempted  main@sha1:bbb\n"
         "  watching   7 destinations\n"
+        "  last poll  2023-11-14 21:56:40\n"
+        "  beacon     2023-11-14 22:08:20: nothing is new\n"
         "  next poll  2023-11-14 22:13:20\n"
         "conditions\n"
         "  not Ready: NotYetApplied, since 1970-01-01 00:00:10\n"

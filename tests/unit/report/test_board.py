@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -93,6 +94,28 @@ def test_a_board_without_news_is_silent(place: Place) -> None:
     assert place.told() == []
     assert (place.directory / "status.json").stat() == before
     assert place.log.events == []
+
+
+def test_a_poll_that_the_beacon_spared_is_told_from_one_of_the_server_and_both_outlive_the_daemon(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(board: Board) -> tuple[int | None, int | None]:
+        board.publish()
+        written = status.read(place.directory)
+        assert written is not None
+        return written.last_poll, written.last_beacon
+
+    def poll(at: int, outcome: object) -> tuple[int | None, int | None]:
+        monkeypatch.setattr(time, "time", lambda: float(at))
+        place.board.polled(outcome)
+        place.board.scheduled(at + 300)
+        return told(place.board)
+
+    assert poll(100, replace(FOUND, failure=UNREACHABLE)) == (None, None)
+    assert poll(200, FOUND) == (200, None)
+    assert poll(300, replace(FOUND, by_beacon=True)) == (200, 300)
+    assert poll(400, UNREACHABLE) == (200, 300)
+    assert told(place.another()) == (200, 300)
 
 
 def test_the_manager_and_the_file_say_the_same(place: Place) -> None:
