@@ -2,6 +2,7 @@
 
 import contextlib
 import enum
+from dataclasses import dataclass
 from pathlib import Path
 
 from nodeagent.config import Config
@@ -24,6 +25,20 @@ class Relation(enum.Enum):
     BEHIND = "is an ancestor"
     APART = "has another history since an ancestor of both, or altogether"
     UNKNOWN = "descends from none; whether one descends from it, the store does not reach back far enough to tell"
+
+
+_TOLD = {
+    Relation.BEHIND: "is behind what this node stands at",
+    Relation.UNKNOWN: "is behind what this node stands at, or has another history: its own does not reach back so far",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Behind:
+    """A server that is passed over, and what it is refused with if no other one is better."""
+
+    relation: Relation
+    refused: NodeagentError
 
 
 class Follower:
@@ -79,7 +94,7 @@ class Follower:
         if refs.is_commit(self._ref) and store.has(self._ref):
             return self._ref  # there is nothing to ask
         failures: dict[str, NodeagentError] = {}
-        behind: dict[str, NodeagentError] = {}
+        behind: dict[str, _Behind] = {}
         for url in self._servers.order():
             try:
                 store, target = self._bring(url, store, self._ref, whole=bool(olds) or not store.is_empty)
@@ -97,13 +112,13 @@ class Follower:
                 continue
             if relation is Relation.APART:
                 raise refused  # which of them is right, only a person can tell
-            behind[url] = refused
+            behind[url] = _Behind(relation=relation, refused=refused)
         if behind and not failures:
-            raise next(iter(behind.values()))
+            raise next(iter(behind.values())).refused
         if behind and not standing.configured and store.has(olds[0]):
             self._pass_over(failures, behind, "")
             return olds[0]
-        raise mirrors.none_left({**failures, **behind})
+        raise mirrors.none_left({**failures, **{url: passed.refused for url, passed in behind.items()}})
 
     def _bring(
         self, url: str, store: git.Store, ref: str, *, whole: bool, aside: bool = False
@@ -148,7 +163,7 @@ class Follower:
                 store.keep_small(commit)
         return commit
 
-    def _pass_over(self, failures: dict[str, NodeagentError], behind: dict[str, NodeagentError], used: str) -> None:
+    def _pass_over(self, failures: dict[str, NodeagentError], behind: dict[str, "_Behind"], used: str) -> None:
         """Ask others before these for a while, and say why."""
         self._servers.set_aside([*failures, *behind])
         if self._reporter is None:
@@ -157,6 +172,6 @@ class Follower:
         for url, error in failures.items():
             text = f"{mirrors.named(url, error)}; {instead}"
             self._reporter.report(Notice(priority=WARNING, code=error.code, text=text))
-        for url in behind:
-            text = f"{url}: is behind what this node stands at; {instead}"
+        for url, passed in behind.items():
+            text = f"{url}: {_TOLD[passed.relation]}; {instead}"
             self._reporter.report(Notice(priority=INFO, text=text))
