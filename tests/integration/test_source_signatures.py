@@ -39,6 +39,7 @@ class Node:
         self.target = site.directory / "motd"
         self.allowed = site.directory / "allowed_signers"
         self.signatures = {"allowed_signers": self.allowed}
+        self.source = {}
         self.ref = "main"
         self.known = ""
         self.message = ""
@@ -56,7 +57,9 @@ class Node:
 
     @property
     def config(self):
-        return self.site.config(source={"ref": self.ref}, signatures=self.signatures, first_start="apply")
+        return self.site.config(
+            source={"ref": self.ref, **self.source}, signatures=self.signatures, first_start="apply"
+        )
 
     def plan(self, text):
         body = f'#!/bin/sh\nCOPY() {{ rsync -a "$1" "$2"; }}\nCOPY files/motd {self.target}\n'
@@ -384,6 +387,30 @@ def test_a_signed_tag_of_a_tag_is_refused(node):
     assert node.cycle() == "RevisionRejected"
 
     assert "tag the commit itself" in node.message
+
+
+@pytest.mark.parametrize(("ref", "key"), [("main", True), ("v1", False)])
+def test_a_bundle_is_taken_for_what_is_signed_in_it(node, ref, key):
+    bundle = node.directory / "configs.bundle"
+    node.source, node.ref = {"url": str(bundle)}, ref
+
+    def write():
+        node.site.repository.git("bundle", "create", "-q", bundle, "main", *(["v1"] if ref == "v1" else []))
+        bundle.chmod(0o644)
+
+    node.push("one")
+    if ref == "v1":
+        node.tag("v1")
+    write()
+    assert node.cycle() == "SignatureMissing"
+
+    node.push("two", node.alice if key else None)
+    if ref == "v1":
+        node.tag("v1", node.alice)
+    write()
+
+    assert node.cycle() == "", node.message
+    assert node.target.read_text() == "two"
 
 
 def test_the_tag_is_still_there_when_the_store_was_made_small_and_the_node_begins_anew(node):
