@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from nodeagent import node, planning, reconcile
@@ -19,7 +19,7 @@ from nodeagent.errors import LedgerUnavailable, NodeagentError, StalledError
 from nodeagent.ledger import database, destinations, watch
 from nodeagent.ledger.sources import Source
 from nodeagent.model.evaluation import Change
-from nodeagent.model.events import Notice, PlannedChange, Reporter
+from nodeagent.model.events import Event, Notice, PlannedChange, Reporter
 from nodeagent.model.outcomes import ApplyOutcome
 from nodeagent.situation import Wishes
 from nodeagent.workers.stop import Stop
@@ -49,27 +49,46 @@ def observe(config: Config, commit: str, reporter: Reporter, stop: Stop) -> Appl
     )
     changes: Sequence[PlannedChange] = ()
     try:
-        seen = planning.look_at_cycle(free, commit, Wishes(run_steps=False), reporter, stop, diff=False)
+        heard = _Heard(reporter)
+        seen = planning.look_at_cycle(free, commit, Wishes(run_steps=False), heard, stop, diff=False)
     except StalledError as error:
         outcome = replace(known, failure=reconcile.failure_of(error))
     except NodeagentError as error:
         return replace(known, failure=reconcile.failure_of(error))
     else:
         changes = seen.changes
-        outcome = _report(seen, known, config.paths.runtime, reporter)
+        outcome = _report(seen, heard.held, known, config.paths.runtime, reporter)
     looked = {os.fsencode(path): destinations.lstat(path) or destinations.ABSENT for path in _watched(config, changes)}
     looked[os.fsencode(ledger)] = before or destinations.ABSENT
     watch.write(config.paths.runtime, node.boot_id(), looked.items())
     return outcome
 
 
-def _report(seen: planning.Seen, known: ApplyOutcome, runtime: Path, reporter: Reporter) -> ApplyOutcome:
+@dataclass(slots=True)
+class _Heard:
+    """Passes on what is said while a plan is made, but for what is only worth saying of one that is news."""
+
+    reporter: Reporter
+    held: list[Notice] = field(default_factory=list)
+
+    def report(self, event: Event) -> None:
+        if isinstance(event, Notice) and event.priority > _NOTICE:
+            self.held.append(event)
+        else:
+            self.reporter.report(event)
+
+
+def _report(
+    seen: planning.Seen, held: Sequence[Notice], known: ApplyOutcome, runtime: Path, reporter: Reporter
+) -> ApplyOutcome:
     changed = [change for change in seen.changes if change.change is not Change.UNCHANGED]
     run = [step for step in seen.steps if step.would_run]
     planned = f"{len(changed)} destinations would change, {len(run)} steps would run"
     if seen.outcome.incomplete:
         planned += f", as far as can be seen: {seen.outcome.incomplete}"
     if _is_news(runtime, [seen.outcome.revision, *map(repr, (*changed, *run))]):
+        for notice in held:
+            reporter.report(notice)
         reporter.report(Notice(priority=_NOTICE, text=f"{seen.outcome.revision or 'nothing new'}: {planned}"))
         planning.tell(replace(seen, changes=changed, steps=run), reporter)
     return replace(
@@ -94,7 +113,7 @@ def _is_news(runtime: Path, parts: Sequence[str]) -> bool:
 def _watched(config: Config, changes: Iterable[PlannedChange]) -> set[str]:
     """The paths on which the plan depends, as far as they are known. A directory changes with whatever is put there by
     anybody: it is left out."""
-    paths = {change.path for change in changes}
+    paths = {change.path for change in changes} | {str(path) for path in config.signatures.files.values()}
     with suppress(LedgerUnavailable), database.readable(config.paths.state) as connection:
         source = Source(connection, config.source.url)
         if source.state() is not None:

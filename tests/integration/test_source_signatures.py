@@ -10,7 +10,10 @@ import pytest
 
 from nodeagent import reconcile
 from nodeagent.cli import main
+from nodeagent.cli.run import plan_of
+from nodeagent.ledger import watch
 from nodeagent.model.events import Notice
+from nodeagent.node import boot_id
 from nodeagent.situation import Wishes
 from nodeagent.source.trust import clock
 from nodeagent.workers import worker
@@ -688,3 +691,37 @@ def test_key_check_from_a_directory_takes_the_files_of_signers_from_there(node, 
     assert main.call(["key", "check", "--from", str(there), "--password-file", password]) == 0, capsys.readouterr()
 
     assert "ok      signature: " in capsys.readouterr().out
+
+
+# --- a daemon that only observes -------------------------------------------------------------------------------
+
+
+def observed(node):
+    """What an observing daemon makes of the newest commit: its failure's code, and who it says has signed."""
+    config = node.config.model_copy(update={"mode": "observe"})
+    found, _ = node.site.poll(config)
+    recorder = Recorder()
+    outcome = worker.run("apply", lambda r, s: plan_of(config).apply(found.commit, r, s), recorder, time_limit=50)
+    code = outcome.failure.code if outcome.failure else ""
+    return code, [event.text for event in recorder.events if "is signed by" in getattr(event, "text", "")]
+
+
+def test_an_observing_daemon_says_once_who_signed(node):
+    node.push("one", node.alice)
+
+    code, said = observed(node)
+    assert (code, len(said)) == ("", 1)
+
+    assert observed(node) == ("", [])
+
+
+def test_an_observing_daemon_looks_again_when_the_file_of_signers_was_mended(node):
+    node.push("one", node.key("bob"))
+    assert observed(node) == ("SignerUnknown", [])
+    runtime = node.config.paths.runtime
+    assert watch.look(runtime, boot_id()) is not None
+
+    node.allow(f"alice@cluster.example {public(node.alice)}", f"bob {public(node.directory / 'bob.key')}")
+
+    assert watch.look(runtime, boot_id()) is None
+    assert observed(node)[0] == ""
