@@ -1,9 +1,8 @@
-"""User-data, judged by the real cloud-init."""
+"""User-data that the packaged nodeagent prints, judged by the real cloud-init."""
 
 import os
 import shutil
 import subprocess  # noqa: TID251 - cloud-init is a program
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ from testbed.gitserver import GitServer
 from testbed.programs import run
 from testbed.site import configure
 
-PROJECT = Path(__file__).resolve().parent.parent
 INSIDE = """
 mount -t tmpfs tmpfs {root}/run
 cp {text} {root}/run/user-data
@@ -52,18 +50,13 @@ def cloud_init() -> Path:
 
 
 @pytest.fixture
-def user_data(tmp_path: Path) -> Path:
+def user_data(layers: list[Path], tmp_path: Path) -> Path:
     """Of a real site, with its password, which has every way of writing a file in it."""
     site = GitServer(tmp_path / "server", port=2222)
     configure(tmp_path / "node", site, settings='args = ["compute"]')
-    enroll: list[str | Path] = [sys.executable, "-m", "nodeagent", "enroll", "cloud-init"]
-    places: list[str | Path] = [
-        "--from",
-        tmp_path / "node/etc/nodeagent",
-        "--password-file",
-        site.directory / "password",
-    ]
-    (tmp_path / "user-data").write_text(run([*enroll, *places], cwd=PROJECT, env=os.environ))
+    enroll = "nodeagent enroll cloud-init --from node/etc/nodeagent --password-file server/password"
+    places = {"node": tmp_path / "node", "server": site.directory}
+    (tmp_path / "user-data").write_text(image.run_inside(layers, enroll, places))
     return tmp_path / "user-data"
 
 

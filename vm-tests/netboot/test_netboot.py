@@ -172,7 +172,8 @@ def test_a_password_that_the_nodes_own_tpm2_seals_is_opened_by_no_other_node(
     configured: Nodes, server: GitServer
 ) -> None:
     node, other = configured[CLOUD_INIT], configured[XCAT]
-    node.exec("nodeagent", "enroll", "systemd", "--password-file", "-", stdin=server.password + "\n")
+    enroll = ("nodeagent", "enroll", "systemd", "--with-key", "tpm2", "--password-file", "-")
+    node.exec(*enroll, stdin=server.password + "\n")
     assert not node.exists("/var/lib/systemd/credential.secret")  # the key would be beside what it opens
     node.exec("sh", "-ec", "rm /run/nodeagent.password; systemctl daemon-reload; systemctl restart nodeagent.service")
     with (server.work / "files/motd").open("a") as motd:
