@@ -1,5 +1,7 @@
 """A poll over HTTPS: git's own smart HTTP behind TLS, with authorities of our own."""
 
+import socket
+
 import pytest
 
 from testbed.webproxy import WebProxy
@@ -307,3 +309,10 @@ def test_a_proxy_that_is_down_is_named(site, web, authority):
     config = https(site, web, authority, proxy="http://127.0.0.1:1")
 
     failure_of(site, config, "proxy", code="RemoteUnreachable", transient=True)
+
+
+def test_a_server_that_accepts_and_says_nothing_is_given_up(site, authority):
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # the kernel accepts; nobody ever reads
+        url = f"https://127.0.0.1:{silent.getsockname()[1]}/repository.git"
+        config = site.config(source={"url": url, "ca_file": authority.file, "timeout": 1.0})
+        failure_of(site, config, code="RemoteUnreachable", transient=True)
