@@ -31,7 +31,7 @@ from nodeagent.errors import (
 )
 from nodeagent.model.address import Https, Local, Ssh, parse
 from nodeagent.model.outcomes import Failure
-from nodeagent.source import reach
+from nodeagent.source import bounds, reach
 from nodeagent.source.checkout import tree
 from nodeagent.source.checkout.checkout import Checkout
 from nodeagent.source.checkout.handover import receive
@@ -136,6 +136,7 @@ def fetch(config: Config, url: str, key: bytes, credentials: Path | None, home: 
     """
     way = access.with_key(config, key, credentials)
     if confined:
+        bounds.bound(config.limits)
         confine(config.source.user, reach.fetching(config, store=_store(home), home=home))
     git.configure(home, config.source.connect_timeout, config.source.timeout)
     store = git.Store.open(_store(home))
@@ -165,6 +166,7 @@ def check_out(config: Config, commit: str, home: Path, tell: Callable[[str], Non
 
     def send(out: BinaryIO) -> None:
         if confined:
+            bounds.bound(config.limits)
             confine(config.source.user, reach.exporting(store=_store(home)))
         export(_store(home), commit, {}, out, tagged=tagged)
 

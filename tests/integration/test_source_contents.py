@@ -142,6 +142,15 @@ def test_names_that_other_systems_keep_for_devices_and_links_out_of_the_tree_are
     assert {name for name in os.listdir(top) if name not in links} == {*plain, b"post.sh"}
 
 
+@pytest.mark.parametrize("target", [b"/bin/true", b"../../bin/true", b"post.sh", b"missing"])
+def test_a_post_sh_that_is_a_link_out_of_the_tree_or_to_nothing_is_refused(node, target):
+    link = (b"120000", b"post.sh", packs.oid(packs.BLOB, target))
+    node.serve_raw(packs.tree(link), blobs=[target])
+
+    assert node.cycle()[0] == "PostScriptMissing"
+    node.assert_untouched()
+
+
 def trees():
     """Trees that git's fsck refuses, by what is wrong with them."""
     sub = packs.tree((b"100644", b"x", TEXT))
@@ -276,6 +285,22 @@ def test_names_of_refs_that_mean_something_elsewhere_do_nothing(node):
     subprocess.run(["rm", "-r", store], check=True)  # now all refs that lead to the commit are candidates
     assert node.cycle() == ("", "")
     assert sorted(path.name for path in (store / "refs").rglob("*") if path.is_file()) == ["fetched"]
+
+
+def test_a_pack_with_any_changed_byte_is_refused_or_is_the_commit(node):
+    """The bytes that change are spread over a pack that is sound; whatever comes of it, no worker crashes."""
+    tree = packs.tree((b"100644", b"post.sh", packs.oid(packs.BLOB, SCRIPT)))
+    node.serve_raw(tree)
+    file = node.site.directory / "pack"
+    sound = file.read_bytes()
+    for number in range(10):
+        at = (len(sound) - 1) * number // 9
+        file.write_bytes(sound[:at] + bytes([sound[at] ^ 1 << number % 8]) + sound[at + 1 :])
+
+        code, _ = node.cycle()
+
+        assert code in {"RepositoryDamaged", "RemoteUnreachable", "RevisionRejected"}, at
+    node.assert_untouched()
 
 
 def test_thousands_of_refs_are_listed_in_bounded_memory(node):

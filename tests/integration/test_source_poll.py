@@ -118,8 +118,24 @@ def test_a_new_commit_is_followed_although_the_store_is_gone(site):
     assert (outcome.commit, outcome.moved, outcome.failure) == (newest, True, None)
 
 
-@pytest.mark.parametrize("harm", ["HEAD", "objects", "pack", "index", "not a directory"])
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "HEAD",
+        "objects",
+        "pack",
+        "index",
+        "not a directory",
+        "no pack",
+        "no index",
+        "shallow",
+        "no shallow",
+        "ref",
+        "no ref",
+    ],
+)
 def test_a_damaged_store_is_thrown_away_and_fetched_anew(site, harm):
+    site.repository.commit({"post.sh": "#!/bin/sh\nexit 1\n"})
     current = site.repository.commit(PLAN)
     site.poll()
     store = store_path(site.config())
@@ -132,6 +148,17 @@ def test_a_damaged_store_is_thrown_away_and_fetched_anew(site, harm):
             (file,) = (store / "objects/pack").glob(f"*.{'pack' if harm == 'pack' else 'idx'}")
             file.chmod(0o600)
             file.write_bytes(file.read_bytes()[:40])
+        case "no pack" | "no index":
+            (file,) = (store / "objects/pack").glob(f"*.{'pack' if harm == 'no pack' else 'idx'}")
+            file.unlink()
+        case "shallow":
+            (store / "shallow").write_bytes(b"\0" * 40)
+        case "no shallow":
+            (store / "shallow").unlink()
+        case "ref":
+            (store / "refs/nodeagent/fetched").write_bytes(b"")
+        case "no ref":
+            (store / "refs/nodeagent/fetched").unlink()
         case _:
             shutil.rmtree(store)
             store.touch()

@@ -4,6 +4,7 @@ What libgit2's errors mean stands in :mod:`~nodeagent.source.remote.translate`.
 """
 
 import contextlib
+import os
 from collections.abc import Iterator
 
 from nodeagent.errors import AuthenticationFailed, ReferenceNotFound, RemoteUnreachable
@@ -57,7 +58,7 @@ class Remote:
         names = [target.name] if target.name else ["refs/heads/*", "refs/tags/*"]
         aside = aside or not target.name
         specifications = [f"+{n}:{ASIDE}/{n.removeprefix('refs/')}" if aside else f"+{n}:{FETCHED}" for n in names]
-        empty = not any(True for _ in self._repository.references)
+        empty = not os.listdir(os.path.join(self._repository.path, "objects/pack"))
         with self._translated(Stage.FILLING if empty else Stage.ADDING):
             depth = 0 if whole or not target.name or not self._sends_parts else 1
             self._remote.fetch(specifications, callbacks=self._callbacks, depth=depth, proxy=self._proxy)
