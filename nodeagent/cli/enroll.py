@@ -23,6 +23,9 @@ _BY_CREDENTIAL = """\
 The password is not in it. Give the machine the systemd credential {name}, for QEMU say
   -smbios type=11,path=FILE     with io.systemd.credential:{name}=PASSWORD in FILE
 or put it into {file} (root-only) before nodeagent starts."""
+_TOKEN = """\
+No token is in it. If the server asks for one, give the machine the systemd credential {name},
+or put it into {file} (root-only) before nodeagent starts."""
 _IN_USER_DATA = """\
 The password stands in the user-data, beside the key that it opens: whoever reads the user-data (the instance's users
 by the metadata service, whoever administers the cloud) has the key. Without --password-file it is left out."""
@@ -103,6 +106,7 @@ def _cloud_init(arguments: argparse.Namespace) -> int:
                 "--password-file: no server of this configuration asks for the deploy key: give the machine the "
                 f"password or token, if one is needed, as the systemd credential {found.config.login.credential}"
             )
+        _say(_TOKEN.format(name=found.config.login.credential, file=found.config.login.file))
     elif arguments.password_file is not None:
         secret = password.new(arguments.password_file)
         deploy_key.open_file(node_files.local(arguments.source).source, secret)

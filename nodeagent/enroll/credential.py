@@ -1,4 +1,7 @@
-"""The password as a systemd credential that only this machine can open (systemd-creds(1), systemd 250 and later)."""
+"""The password as a systemd credential that only this machine can open (systemd-creds(1), systemd 250 and later).
+
+An HTTPS server's password or token is kept in the same way.
+"""
 
 import enum
 from collections.abc import Sequence
@@ -7,7 +10,7 @@ from pathlib import PurePosixPath
 from nodeagent.enroll.placing import MARK, File
 
 STORE = PurePosixPath("etc/credstore.encrypted")
-DROP_IN = PurePosixPath("etc/systemd/system/nodeagent.service.d/password.conf")
+DROP_INS = PurePosixPath("etc/systemd/system/nodeagent.service.d")
 
 
 class SealedBy(enum.Enum):
@@ -25,10 +28,12 @@ def encryption(name: str, sealed_by: SealedBy) -> Sequence[str]:
 
 
 def files(name: str, encrypted: bytes) -> Sequence[File]:
-    """The credential and the drop-in of the service, relative to the root."""
+    """The credential and its drop-in of the service (``password.conf``, ``login.conf``), relative to the root."""
     at = STORE / name
     drop_in = f"# {MARK} systemd`, which also replaces it.\n[Service]\nLoadCredentialEncrypted={name}:/{at}\n"
     return (
         File(path=at, content=encrypted, mode=0o600),
-        File(path=DROP_IN, content=drop_in.encode(), mode=0o644, marked=True),
+        File(
+            path=DROP_INS / f"{name.removeprefix('nodeagent.')}.conf", content=drop_in.encode(), mode=0o644, marked=True
+        ),
     )

@@ -8,6 +8,7 @@ _FILES = {
     "/etc/nodeagent/key.enc": "The encrypted deploy key.",
     "/etc/nodeagent/known_hosts": "The host keys of the git server.",
     "/run/nodeagent.password": "The password of the deploy key, if the service has no credential nodeagent.password.",
+    "/run/nodeagent.login": "What an HTTPS server is told, if the service has no credential nodeagent.login.",
     "/configs": "The repository's files, as post.sh finds them.",
     "/run/nodeagent/status.json": "What nodeagent status shows.",
     "/run/nodeagent/ready": "Is there once this node is configured, and holds the revision.",

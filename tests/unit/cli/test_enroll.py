@@ -72,7 +72,7 @@ class TestCloudInit:
         paths = {entry["path"] for entry in yaml.safe_load(text)["write_files"]}
         assert "/etc/nodeagent/site.pem" in paths
         assert not paths & {"/etc/nodeagent/known_hosts", "/etc/nodeagent/key.enc"}
-        assert "password" not in told
+        assert "nodeagent.login" in told
         _, told = enroll("cloud-init", "--from", source, "--password-file", password, status=1)
         assert "nodeagent.login" in told
 
@@ -235,6 +235,19 @@ class TestSystemd:
         assert told in said
         assert "was not encrypted" in said
         assert list((tmp_path / "root").iterdir()) == []
+
+    def test_an_https_servers_token_is_kept_beside_the_password(
+        self, enroll: Enroll, programs: Path, password: Path, tmp_path: Path
+    ) -> None:
+        self.stand_in(programs, "sed s/^/sealed:/")
+        (tmp_path / "root").mkdir()
+        for name in ("nodeagent.password", "nodeagent.login"):
+            words = ("--password-file", password, "--root", tmp_path / "root", "--credential", name)
+            enroll("systemd", *words)
+        drop_ins = tmp_path / "root/etc/systemd/system/nodeagent.service.d"
+        assert {path.name for path in drop_ins.iterdir()} == {"password.conf", "login.conf"}
+        setting = "LoadCredentialEncrypted=nodeagent.login:/etc/credstore.encrypted/nodeagent.login"
+        assert setting in (drop_ins / "login.conf").read_text()
 
     def test_an_older_systemd_is_told(
         self, enroll: Enroll, monkeypatch: pytest.MonkeyPatch, password: Path, tmp_path: Path
