@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed import marks
+from testbed import documents, marks
 from testbed.agent import Agent
 from testbed.gitserver import GitServer
 from testbed.marks import Marks, Watch
@@ -24,6 +24,7 @@ SOURCES = {
         "/run/credentials/@system/nodeagent.password",
     },
     "key": {"/run/credentials/nodeagent.service/nodeagent.key", "/run/credentials/@system/nodeagent.key"},
+    "sealed": {"/run/credentials/nodeagent.service/nodeagent.key"},
     "command": {"/run/vault"},
     "wrong": {"/run/credentials/nodeagent.service/nodeagent.password", "/run/credentials/@system/nodeagent.password"},
 }
@@ -83,6 +84,7 @@ def watch(source: str, node: Node, server: GitServer, looked_for: Marks) -> Iter
     credentials = {
         "credential": {CREDENTIAL: server.password},
         "key": {KEY_CREDENTIAL: (server.directory / "key").read_text()},
+        "sealed": {},
         "command": {},
         "wrong": {CREDENTIAL: "not-" + server.password},
     }[source]
@@ -91,13 +93,22 @@ def watch(source: str, node: Node, server: GitServer, looked_for: Marks) -> Iter
         at_boot = node.seed / "etc/tmpfiles.d/vault.conf"
         at_boot.parent.mkdir()
         at_boot.write_text(f"f /run/vault 0600 root root - {server.password}\n")
-    if source == "key":
+    if source in {"key", "sealed"}:
         (node.seed / "etc/nodeagent/key.enc").unlink()
     server.start()
     node.boot(credentials=credentials)
+    if source == "sealed":  # as docs/source.md has it
+        seal(node, (server.directory / "key").read_text())
     machine = Machine(node)
     with Watch(looked_for, machine.has) as watching:
         yield watching
+
+
+def seal(node: Node, key: str) -> None:
+    """Keep the key on the machine's disk, in a form that only this machine can open."""
+    commands = documents.commands("docs/source.md", "seal")
+    assert "systemd-creds encrypt" in commands
+    node.exec("sh", "-ec", commands, "sh", stdin=key)
 
 
 def test_a_secret_stands_only_where_it_was_given_and_the_key_where_it_is_kept(

@@ -406,6 +406,42 @@ BUGS = (
         new="if False:",
         tests="tests/unit/source/trust/test_ssh_signature.py -k touched",
     ),
+    # --- secrets ---
+    Bug(
+        name="a password stays in memory",
+        file="nodeagent/source/secrets/memory.py",
+        old="        self.cut(0)\n",
+        new="        self._length = 0\n",
+        tests="tests/unit/source/secrets/test_memory.py -k overwritten",
+    ),
+    Bug(
+        name="a password that a group may read is taken",
+        file="nodeagent/source/secrets/private_file.py",
+        old="if found.st_mode & 0o077:",
+        new="if found.st_mode & 0o007:",
+        tests="tests/unit/source/secrets/test_private_file.py",
+    ),
+    Bug(
+        name="a password is read through anybody's link",
+        file="nodeagent/source/secrets/private_file.py",
+        old="            _demand_trusted(path, here)\n",
+        new="",
+        tests="tests/unit/source/secrets/test_private_file.py",
+    ),
+    Bug(
+        name="the program that gives the password has the service's environment",
+        file="nodeagent/source/secrets/command.py",
+        old="list(argv), _ENVIRONMENT)",
+        new="list(argv), os.environ)",
+        tests="tests/unit/source/secrets/test_command.py -k bare",
+    ),
+    Bug(
+        name="the open key outlives the daemon",
+        file="nodeagent/cli/run.py",
+        old="    unlock.forget(runtime)",
+        new="    unlock.PREFIX",
+        tests="tests/integration/test_marked_secrets.py -k 'stop and file'",
+    ),
     # --- seeing before doing ---
     Bug(
         name="a plan touches the ledger",

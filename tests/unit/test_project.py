@@ -49,6 +49,7 @@ RUN_BY = {
     ("README.md", "apply"): "vm-tests/test_readme.py",
     ("docs/spec.md", "merge"): "tests/integration/test_merge.py",
     ("docs/spec.md", "annotations"): "tests/unit/evaluate/test_attached.py",
+    ("docs/source.md", "seal"): "vm-tests/test_secrets.py",
     ("docs/source.md", "beacon"): "tests/integration/test_source_beacon.py",
     ("docs/rollout.md", "observe"): "vm-tests/test_rollout.py",
     ("docs/rollout.md", "look"): "vm-tests/test_rollout.py",
