@@ -48,7 +48,7 @@ class Batch:
     failed: Callable[[str, OSError], None]
     _files: deque[Staged] = field(default_factory=deque)
     _actions: deque[Callable[[], None]] = field(default_factory=deque)
-    _directories: set[tuple[int, int]] = field(default_factory=set)
+    _directories: set[int] = field(default_factory=set)  # descriptors
     _bytes: int = 0
 
     def __bool__(self) -> bool:
@@ -56,8 +56,7 @@ class Batch:
 
     def add(self, staged: Staged) -> None:
         """Take a file over. Its directory must stay open until an action of :meth:`after` is called."""
-        directory = os.fstat(staged.directory)
-        self._directories.add((directory.st_dev, directory.st_ino))
+        self._directories.add(staged.directory)
         self._files.append(staged)
         self._bytes += staged.size
         if len(self._files) >= _FILES or self._bytes >= _BYTES:
@@ -65,7 +64,7 @@ class Batch:
 
     def is_in(self, directory: os.stat_result) -> bool:
         """Whether a file of this directory is staged."""
-        return (directory.st_dev, directory.st_ino) in self._directories
+        return any(os.path.samestat(directory, os.fstat(fd)) for fd in self._directories)
 
     def after(self, action: Callable[[], None]) -> None:
         """Call this once what is staged by now is in its place: at once, if nothing is staged."""

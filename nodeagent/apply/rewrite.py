@@ -77,12 +77,14 @@ def append(place: Place, there: os.stat_result, data: bytes) -> None:
     """Add to the end of a file in place, in one write if the kernel takes it: who holds the file keeps it.
 
     Raises:
-        OSError: it is refused; what went in before a disk was full is taken back, unless others have written behind it.
+        OSError: it is refused; what went in before a disk was full, or failed, is taken back, unless others have
+            written behind it.
     """
     fd = _open(place, there, _BOTH | os.O_APPEND)
     before = os.fstat(fd)
     try:
         write_all(fd, data)
+        os.fsync(fd)  # before the ledger says that it stands there
     except OSError:
         part = os.pread(fd, len(data) + 1, before.st_size)
         if part and part == data[: len(part)]:

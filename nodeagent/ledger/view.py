@@ -109,10 +109,12 @@ class View:
 
     def edited(self, path: str) -> bool:
         past = self._past(path)
+        if past is None:
+            return False
         asked = self.anew or not self._rulings.is_open(path)
         if asked and (self._begins_anew(path) or self._is_rewritten(path)):
             return False
-        return past is not None and past.is_edited()
+        return past.is_edited()
 
     def stands(self, path: str, wanted: Content) -> bool:
         if path not in self._editors.paths or self.anew or path in self._undone or path in self._spared:

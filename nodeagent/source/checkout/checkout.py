@@ -207,7 +207,7 @@ class Checkout:
     def _stage_from_checkout(self, manifest: Manifest, missing: Sequence[str], staging: Path) -> None:
         """Copy what is needed elsewhere and stands in the checkout, before anything there is changed."""
         wanted = {manifest.items[name].oid for name in missing if manifest.items[name].entry is not Entry.LINK}
-        wanted = {oid for oid in wanted if not (staging / oid).exists()}
+        wanted -= set(os.listdir(staging))
         for name, place in self._record.places.items():
             if place.item.oid in wanted and place.item.entry is not Entry.LINK and self._is_whole(name, place):
                 shutil.copyfile(self.path / name, staging / place.item.oid, follow_symlinks=False)

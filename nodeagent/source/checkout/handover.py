@@ -212,15 +212,17 @@ class _Receiver:
         length = self._frame(FRAMES[Kind.BLOB], shown, self._limits.file_bytes)
         digest = objects.hasher(Kind.BLOB, length)
         descriptor = os.open(f"{self._staging}/{oid}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "wb", buffering=0) as file:
+        try:
             left = length
             while left:
                 chunk = self._read(min(left, _CHUNK))
                 if length == left and objects.is_lfs_pointer(chunk):
                     self._pointers.add(oid)
                 digest.update(chunk)
-                file.write(chunk)
+                _write_all(descriptor, chunk)
                 left -= len(chunk)
+        finally:
+            os.close(descriptor)
         if digest.hexdigest() != oid:
             raise RevisionRejected(f"{shown}: {_DEVIATES}")
         return length
@@ -250,6 +252,11 @@ class _Receiver:
         if len(content) != length:
             raise WorkerFailed("the hand-over of the revision ended early: its sender crashed, or was ended")
         return content
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
 
 
 def _too_long(shown: str) -> RevisionRejected:

@@ -190,6 +190,8 @@ def _mode(text: bytes) -> Mode:
 
 def _is_dot_git(name: bytes) -> bool:
     """Tell whether some file system takes the name for ``.git``."""
+    if name.isascii() and b"git" not in name.lower():
+        return False
     hfs = _IGNORED_BY_HFS.sub("", name.decode("utf-8", "replace")).casefold()
     # NTFS: a backslash separates, ":" begins a stream, trailing spaces and dots do not count, git~1 is the short name.
     parts = name.decode("latin-1").casefold().split("\\")

@@ -1,3 +1,4 @@
+import errno
 import os
 import stat
 
@@ -346,3 +347,28 @@ def test_any_program_run_twice_changes_nothing_the_second_time(tmp_path_factory,
         before = os.stat(top / "f") if steps else None
         assert set(run(steps)) <= {Change.UNCHANGED}
         assert before is None or os.stat(top / "f").st_ctime_ns == before.st_ctime_ns
+
+
+def test_text_that_is_added_in_place_is_on_disk_when_the_append_is_done(top, destinations, monkeypatch):
+    (top / "f").write_bytes(b"theirs\n")
+    fsync, synced = os.fsync, []
+
+    def watched(fd):
+        fsync(fd)
+        synced.append((os.fstat(fd).st_ino, os.pread(fd, 100, 0)))
+
+    monkeypatch.setattr(os, "fsync", watched)
+    assert Program(top, destinations).append("f", b"ours\n").change is Change.UPDATED
+    assert synced == [((top / "f").stat().st_ino, b"theirs\nours\n")]
+
+
+def test_text_that_the_disk_fails_to_take_is_taken_back(top, destinations, monkeypatch):
+    (top / "f").write_bytes(b"theirs\n")
+
+    def fails(_fd):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", fails)
+    done = Program(top, destinations).append("f", b"ours\n")
+    assert done.change is Change.FAILED
+    assert (top / "f").read_bytes() == b"theirs\n"
