@@ -54,6 +54,7 @@ def instrument(script: Script, file: str, understood: Understood, sourced: Sourc
     readable = {n: s for n, s in files.items() if n not in unreadable}
     unread = (written(node) for n, s in files.items() if n not in readable for node, _ in s.block.items)
     shared: frozenset[bytes] = frozenset().union(*map(temporary, files.values()), *unread)
+    resets: frozenset[bytes] = frozenset()
     while True:  # a step that is to run each time may be what makes another one so
         statements = Statements(file)
         statements.parallel = traits.parallel
@@ -63,7 +64,8 @@ def instrument(script: Script, file: str, understood: Understood, sourced: Sourc
             writer = Writer(
                 one, name, known=known, meaning=meaning, statements=statements, dots=sourced.dots, heard=kept
             )
-            texts[name] = writer.write(shared, heard=always_kept or (kept and name != file))
-        if statements.repeated <= shared:
+            texts[name] = writer.write(shared, resets, heard=always_kept or (kept and name != file))
+        if statements.repeated <= shared and statements.reset <= resets:
             return statements.instrumented(file, files, texts, sourced.dots, unreadable)
         shared |= statements.repeated
+        resets |= statements.reset

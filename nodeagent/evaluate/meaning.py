@@ -9,7 +9,7 @@ from nodeagent.evaluate.functions import Functions, rsync_flags
 from nodeagent.evaluate.leaving import LOOPS, gives_up
 from nodeagent.evaluate.outputs import Output, of_tee
 from nodeagent.evaluate.redirects import is_bashism, output_files, overwrites, prints_to_file
-from nodeagent.evaluate.sources import may_be_asked_twice
+from nodeagent.evaluate.sources import is_kept_by_variable, may_be_asked_twice
 from nodeagent.evaluate.syntax import (
     AndOr,
     Block,
@@ -194,11 +194,11 @@ class Meaning:
         return CopyCall(function=None, flags=flags) if flags is not None and self._understood(flags) else None
 
     def sources(self, node: Command) -> bool:
-        """Is it a ``.`` whose file's name may be expanded twice?"""
+        """Is it a ``.`` whose file can be looked at before it is read?"""
         if node.name not in {".", "source"} or len(node.words) < 2 or node.assigns:
             return False
         plain = not is_bashism(node.redirects) and overwrites(node.redirects) is None
-        return plain and may_be_asked_twice(node.words[1].text)
+        return plain and (may_be_asked_twice(node.words[1].text) or is_kept_by_variable(node.words[1]))
 
     def may_start(self, node: Node) -> bool:
         """Is it a job that can be started in the background, or not, without the shell's noticing?"""

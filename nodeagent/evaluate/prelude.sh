@@ -134,6 +134,11 @@ __na_ran() {
   return "$__na_s"
 }
 __na_log() { case $__na_i in '') logger "$@" ;; *) __na_call log "$@" ;; esac }
+__na_fs() { # the status that a file finds behind the program that makes its name: in bash the program's
+  set -- "$?"
+  case ${BASH_VERSION-} in '') return "$__na_s" ;; esac
+  return "$1"
+}
 __na_dot() { # COMMAND FILE...: COMMAND is about to source FILE; bash alone knows `source` for sure
   __na_s=$?
   if command -v "$1" >/dev/null; then __na_call dot "${2-}" "$PATH"; fi

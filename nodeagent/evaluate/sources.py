@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from nodeagent.evaluate.grammar import parse
-from nodeagent.evaluate.syntax import Block, Command, Node, Script, children
+from nodeagent.evaluate.syntax import Block, Command, Node, Script, Word, children
 from nodeagent.evaluate.usage import Dots
 
 _MOST_FILES = 100
 _SIZE_LIMIT = 256 * 1024  # bytes of one sourced file
 _EXPANSION = re.compile(rb"\$\((?:[^()]|\([^()]*\))*\)|`[^`]*`|\$\{[^{}]*\}|\$\w+|\$[@*#?$!-]")
+_ONE_EXPANSION = re.compile(rb'"[^"\\]*"|"\$\((?:(?!\)").)*\)"|\$\([^()]*\)', re.S)
 _VARIABLE = re.compile(rb"\$\{?(\w+)\}?")
 _WORD = rb"(?:\"[^\"]*\"|'[^']*'|\$\([^()]*\)|[^\s;&|()\"'])+"
 _FOR = re.compile(rb"\bfor[ \t]+(\w+)[ \t]+in[ \t]+((?:" + _WORD + rb"[ \t]*)+)")
@@ -81,11 +82,16 @@ def dots_in(block: Block) -> Iterator[Command]:
 
 def may_be_asked_twice(word: bytes) -> bool:
     """Does expanding it change nothing?"""
-    if b"`" in word or b"<(" in word or b">(" in word or b"$((" in word or b":=" in word:
+    if re.search(rb"`|[<>]|\$\(\(|:=", word):
         return False
     segments = _SEGMENTS.split(word)[1:] if b"$(" in word else []
     first = (re.match(rb"\s*([\w-]*)", segment) for segment in segments)
     return all(found is not None and found[1] in _PURE for found in first)
+
+
+def is_kept_by_variable(word: Word) -> bool:
+    """Does a variable that it is assigned to expand to what it does itself?"""
+    return b"<(" not in word.text and b">(" not in word.text and _ONE_EXPANSION.fullmatch(word.text) is not None
 
 
 def _meant(command: Command, script: Script, names: list[str]) -> tuple[str, ...]:

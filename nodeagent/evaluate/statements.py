@@ -67,6 +67,7 @@ class Statements:
         self.parallel = False  # may two processes ask at the same time?
         self.texts: dict[str, set[int]] = {}  # where the words stand that name their files, by their own file
         self.repeated: set[bytes] = set()  # paths that something writes to which always runs
+        self.reset: set[bytes] = set()  # those of them that lose by it what they held
         self.opened: dict[str, set[str]] = {}  # by file, those that a '.' of it may open with their steps
 
     def placed(self, file: str, outputs: Sequence[tuple[int, Output]], *, aside: bool = False) -> None:

@@ -8,10 +8,11 @@ left otherwise than the last time. Paths are compared by their text, without quo
 import re
 from collections.abc import Iterable, Iterator, Set
 
-from nodeagent.evaluate.redirects import output_files
+from nodeagent.evaluate.redirects import output_files, overwrites
 from nodeagent.evaluate.syntax import Block, Command, Node, Script, children
 
 _LAST = frozenset({"cp", "install", "ln", "mv", "patch", "rsync"})  # write to their last operand
+_RESETS = frozenset({"cp", "install", "mv", "rm", "rsync"})
 _EDITORS = frozenset({"perl", "sed"})  # ... to those behind the program
 _ALL = frozenset({"mkdir", "rmdir", "tee", "touch", "truncate"})  # ... to each
 _BELOW = frozenset({"chgrp", "chmod", "chown", "rm"})  # ... and to what is below
@@ -35,6 +36,19 @@ def temporary(script: Script) -> frozenset[bytes]:
 def written(node: Node) -> frozenset[bytes]:
     """The paths that the commands in a statement write to; ``PATH/`` stands for all that is below it."""
     return frozenset(path for command in _commands(node) for path in _by_command(command))
+
+
+def reset(node: Node) -> frozenset[bytes]:
+    """Those of them that lose all that they held."""
+    found: set[bytes] = set()
+    for command in _commands(node):
+        name = command.words[0].literal if command.words else None
+        if name in _RESETS:
+            found |= set(_by_command(command))
+        overwritten = overwrites(command.redirects)
+        if overwritten is not None:
+            found.add(plain(overwritten.text))
+    return frozenset(found)
 
 
 def only_edits(node: Node) -> bool:

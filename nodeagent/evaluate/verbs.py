@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from nodeagent.evaluate.outputs import Output
+from nodeagent.evaluate.sources import may_be_asked_twice
 from nodeagent.evaluate.syntax import Command, Node, Script, substitutes
 
 _SPECIAL = re.compile(rb'["$`\\]')  # between double quotes
@@ -51,10 +52,17 @@ class Edits:
         self._around(node, before, b"; " + self._verb(b"__na_of && :") + b"; }")
 
     def dot(self, node: Command, *, as_it_is: bool = False) -> None:
-        """A ``.``. ``as_it_is``: its file is read without verbs."""
-        words = node.words[0].text + b" " + node.words[1].text
+        """A ``.``. ``as_it_is``: its file is read without verbs. A name that a program makes is asked for once."""
+        name, word = node.words[1], node.words[1].text
+        once = b""
+        if not may_be_asked_twice(word):
+            before, behind = (self._verb(verb) + b"; " for verb in (b"__na_s=$?; __na_is && :", b"__na_fs && :"))
+            once = before + b"__na_f=%s && :; " % word + behind
+            word = b'"$__na_f"' if word.startswith(b'"') else b"$__na_f"
+            self.replace(name.start, name.end, word)
+        words = node.words[0].text + b" " + word
         verb = b"__na_see %s && :" if as_it_is else b"__na_dot %s && :"
-        self._around(node, b"{ " + self._verb(verb % words, words) + b"; ", b"; }")
+        self._around(node, b"{ " + once + self._verb(verb % words, words) + b"; ", b"; }")
 
     def copy_of(self, name: bytes, span: tuple[int, int]) -> None:
         """What copies in a function that says something besides: the agent does it where the call is marked."""

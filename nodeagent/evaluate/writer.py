@@ -22,7 +22,7 @@ from nodeagent.evaluate.syntax import (
     Script,
     substitutes,
 )
-from nodeagent.evaluate.touches import only_edits, plain, share, written
+from nodeagent.evaluate.touches import only_edits, plain, reset, share, written
 from nodeagent.evaluate.usage import Dots, mentions_status, reads_status
 from nodeagent.evaluate.verbs import Edits
 from nodeagent.evaluate.vocabulary import ACTING_BUILTINS
@@ -61,12 +61,14 @@ class Writer:
         self._dots = dots
         self._heard = heard  # of functions, which may be called where it is so
         self._shared: frozenset[bytes] = frozenset()
+        self._resets: frozenset[bytes] = frozenset()
         self._edits = Edits(script, traced=meaning.texts.traced)
         self._apart = Apart(script, file, meaning=meaning, statements=statements, edits=self._edits)
 
-    def write(self, shared: frozenset[bytes], *, heard: bool) -> bytes:
-        """The instrumented text; ``shared``: paths that something writes to which always runs."""
-        self._shared = shared
+    def write(self, shared: frozenset[bytes], resets: frozenset[bytes], *, heard: bool) -> bytes:
+        """The instrumented text; ``shared``: paths that something writes to which always runs; ``resets``: those of
+        them that lose by it what they held."""
+        self._shared, self._resets = shared, resets
         self._block(self._script.block, _Context(heard=heard, returns=self._file != self._statements.entry))
         self._apart.substitutions(self._script.substitutions)
         return self._edits.text()
@@ -206,6 +208,7 @@ class Writer:
         """It runs each time: so does all that writes to what it writes to, but for what the agent ``placed``."""
         words = [output.word for output in placed]
         words += [word for word in self._apart.placed if node.start <= word.start < node.end]
+        self._statements.reset |= reset(node) - {plain(word.text) for word in words}
         self._statements.repeated |= written(node) - {plain(word.text) for word in words}
 
     def _repeats(self, node: Node) -> bool:
@@ -282,7 +285,8 @@ class Writer:
         self._statements.placed(self._file, numbered)
         self._apart.taken([output.word for output in outputs])
         for number, output in numbered:
-            if output.phase is Phase.WRITE and share((plain(output.word.text),), self._shared):
+            name = plain(output.word.text)
+            if name in self._resets or (output.phase is Phase.WRITE and share((name,), self._shared)):
                 self._statements.fresh.add(number)
         self._edits.place(node, numbered, status=mentions_status(self._script, node))
         return tuple(number for number, _ in numbered)

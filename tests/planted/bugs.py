@@ -113,10 +113,10 @@ BUGS = (
         tests="tests/unit/evaluate/test_shell.py -k behind_the_shell",
     ),
     Bug(
-        name="a copying function that speaks is run and copies a second time",
+        name="in a copying function that speaks rsync's status is lost",
         file="nodeagent/evaluate/prelude.sh",
         old="  __na_r=${__na_r%% *}\n  return 1\n",
-        new="  return 0\n",
+        new="  __na_r=0\n  return 1\n",
         tests=f"{_CASES} -k speaks",
     ),
     Bug(
@@ -132,6 +132,20 @@ BUGS = (
         old="        if brief and not (isinstance",
         new="        if False and not (isinstance",
         tests="tests/equivalence/test_appends.py -k told_by",
+    ),
+    Bug(
+        name="an append trusts the record of a file that is begun anew below it",
+        file="nodeagent/evaluate/writer.py",
+        old="            if name in self._resets or (",
+        new="            if (",
+        tests=f"{_CASES} -k resets",
+    ),
+    Bug(
+        name="a program that names a sourced file runs twice",
+        file="nodeagent/evaluate/verbs.py",
+        old="            self.replace(name.start, name.end, word)\n",
+        new="",
+        tests=f"{_CASES} -k named-by",
     ),
     Bug(
         name="a read that a signal interrupted is not repeated",

@@ -3,7 +3,7 @@
 import pytest
 
 from nodeagent.evaluate.grammar import parse
-from nodeagent.evaluate.sources import may_be_asked_twice, sourced
+from nodeagent.evaluate.sources import is_kept_by_variable, may_be_asked_twice, sourced
 
 NAMES = ["lib.sh", "lib/a.sh", "conf.d/10.sh", "conf.d/20.sh", "conf.d/x.conf", "files/lib.sh", "post.sh"]
 PARTS = ("conf.d/10.sh", "conf.d/20.sh")
@@ -54,3 +54,17 @@ def test_a_name_that_only_looks_may_be_asked_for_twice(word):
 @pytest.mark.parametrize("word", ["$(mktemp)", "`next`", "<(generate)", "${x:=y}", "$((n += 1))", "$(pwd; next)/x"])
 def test_a_name_that_may_change_something_is_asked_for_once(word):
     assert not may_be_asked_twice(word.encode())
+
+
+@pytest.mark.parametrize("word", ['"$(mktemp)"', "$(mktemp)", '"$(cat "$1")"', '"${x:=y}"'])
+def test_a_variable_keeps_what_a_program_names(word):
+    assert is_kept_by_variable(_word(word))
+
+
+@pytest.mark.parametrize("word", ["<(generate)", '"$(a)"/"$(b)"', "$(a)/*", "`next`", '"a\\b"'])
+def test_what_a_variable_may_make_otherwise_is_left_alone(word):
+    assert not is_kept_by_variable(_word(word))
+
+
+def _word(text):
+    return parse(b". " + text.encode()).block.items[0][0].words[1]
