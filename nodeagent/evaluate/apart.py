@@ -27,6 +27,7 @@ from nodeagent.evaluate.syntax import (
     Word,
     substitutes,
 )
+from nodeagent.evaluate.touches import plain
 from nodeagent.evaluate.usage import ENDS, mentions_status
 from nodeagent.evaluate.verbs import Edits
 
@@ -47,6 +48,7 @@ class Apart:
         self._edits = edits
         self._taken: list[tuple[int, int]] = []  # words that are written elsewhere
         self.placed: list[Word] = []  # the names of the files
+        self.resets: frozenset[bytes] = frozenset()  # files that something begins anew which always runs
         self._brief = False  # may what prints live longer than the agent?
 
     def substitutions(self, found: Sequence[Substitution]) -> None:
@@ -131,6 +133,7 @@ class Apart:
             statements=self._statements,
             edits=self._edits,
         )
+        inner.resets = self.resets
         with inner._in_job(self._brief), self._edits.between_double_quotes() if doubly else contextlib.nullcontext():
             inner.program()
         self.placed += inner.placed
@@ -168,6 +171,7 @@ class Apart:
         text = self._script.slice(node)
         numbered = [(self._statements.add(self._file, text, node.line, o.phase), o) for o in outputs]
         self._statements.placed(self._file, numbered, aside=True)
+        self._statements.fresh |= {number for number, o in numbered if plain(o.word.text) in self.resets}
         self.placed += [output.word for output in outputs]
         self.taken(self.placed[-len(outputs) :])
         self._edits.place(node, numbered, status=mentions_status(self._script, node), aside=True)

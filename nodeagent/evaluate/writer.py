@@ -69,6 +69,7 @@ class Writer:
         """The instrumented text; ``shared``: paths that something writes to which always runs; ``resets``: those of
         them that lose by it what they held."""
         self._shared, self._resets = shared, resets
+        self._apart.resets = resets
         self._block(self._script.block, _Context(heard=heard, returns=self._file != self._statements.entry))
         self._apart.substitutions(self._script.substitutions)
         return self._edits.text()
@@ -164,12 +165,13 @@ class Writer:
 
     def _pipeline(self, node: Pipeline, context: _Context) -> None:
         outputs = self._texts.pipeline(node)
-        self._apart.parts(node)
-        if context.used or self._meaning.reads(node) or self._repeats(node):
-            self._always(node, outputs)
-        elif self._meaning.acts(node):
+        always = context.used or self._meaning.reads(node) or self._repeats(node)
+        if not always and self._meaning.acts(node):
             self._gate(node, [])
         self._place(node, outputs)
+        self._apart.parts(node)
+        if always:
+            self._always(node, outputs)
 
     def _background(self, node: Node, context: _Context) -> None:
         """A job in the background cannot change the shell: gate its start."""
@@ -208,7 +210,7 @@ class Writer:
         """It runs each time: so does all that writes to what it writes to, but for what the agent ``placed``."""
         words = [output.word for output in placed]
         words += [word for word in self._apart.placed if node.start <= word.start < node.end]
-        self._statements.reset |= reset(node) - {plain(word.text) for word in words}
+        self._statements.reset |= reset(node) - {plain(o.word.text) for o in placed if o.phase is Phase.WRITE}
         self._statements.repeated |= written(node) - {plain(word.text) for word in words}
 
     def _repeats(self, node: Node) -> bool:

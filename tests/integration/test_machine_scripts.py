@@ -27,8 +27,16 @@ _WORD = rb"(?:\"[^\"]*\"|'[^']*'|[^;\"'\s])+"
 _INSERTED = re.compile(
     rb"if __na_go \d+(?: " + _WORD + rb")*; then |; __na_ok \d+ && :; else __na_no; fi"
     rb"|__na_cp \d+ |__na_at \d+; |\{ __na_at \d+ && :; |; __na_of && :; \}"
-    rb'|__na_run "\$@"; |; __na_ran && :'
+    rb'|__na_run "\$@"; |; __na_ran && :|if __na_cc \S+ "\$@"; then |; else __na_no; fi'
+    rb"""|\. "'"\$__na_v"'"; |\. \\"\$__na_v\\"; """
 )
+_LEAVE = re.compile(rb"\{ (?:__na_tx \d+ && :; )+((?:break|continue|return|command|builtin)\b[^;&|\n()]*?); \}")
+_ONCE = re.compile(
+    rb"\{ __na_s=\$\?; __na_is && :; __na_f=(.*?) && :; __na_fs && :; "
+    rb'__na_(?:dot|see) (\S+) ("?\$__na_f"?) && :; \2(\s+)\3(.*?); \}',
+    re.S,
+)
+_UP = b"; __na_up && :; }"
 _JOB = re.compile(rb"& __na_ok \d+; else __na_no; fi(?:; )?")
 _DOT = re.compile(rb"\{ __na_(?:dot|see) (.*?) && :; \1(.*?); \}")
 _UNTRACED = re.compile(rb"\{ (__na_(?:(?! 2>/dev/null|\{ __na_).)*?); \} 2>/dev/null", re.S)
@@ -39,8 +47,13 @@ _BEFORE = rb"\{ (?:__na_s=\$\?; )?(%s(?:%s)*)(?:__na_is && :; )?"
 
 def without_verbs(program):
     """The text that the instrumenter was given, from what it made of it."""
-    text = _INSERTED.sub(b"", _UNTRACED.sub(rb"\1", program.text))
-    text = _DOT.sub(rb"\1\2", _JOB.sub(b"&", text)).replace(b"__na_log", b"logger")
+    text = program.text.replace(rb"\"\$__na_o", b'"$__na_o').replace(rb"$__na_o\"", b'$__na_o"')  # in double quotes
+    text = (
+        text.replace(rb"__na_s=\$?", b"__na_s=$?").replace(b"__na_st ", b"__na_to ").replace(b"__na_sx ", b"__na_tx ")
+    )
+    text = _INSERTED.sub(b"", _JOB.sub(b"&", _UNTRACED.sub(rb"\1", text)))
+    text = _ONCE.sub(rb"\2\4\1\5", _LEAVE.sub(rb"\1", text))
+    text = _DOT.sub(rb"\1\2", text).replace(b"__na_log", b"logger")
     for number in reversed(range(len(program.statements))):  # what is inside another one has the higher number
         before = re.search(_BEFORE % (_TARGET % b"%d" % number, _TARGET % rb"\d+"), text, re.S)
         if before is None:  # no text, or not the first one of its statement
@@ -53,6 +66,17 @@ def without_verbs(program):
                 rb'"\$__na_o(?:%s)?"|\$__na_o(?:%s)?\b' % (target, target), lambda _, w=word: w, body, count=1
             )
         text = text[: before.start()] + body + text[behind + len(b"; __na_tx %d && __na_no; }" % number) :]
+    return _without_ups(text, program.scripts[program.file].text)
+
+
+def _without_ups(text, original):
+    """Without the braces around subshells: each begins where the text first is another one than the original."""
+    subshells, text = text.count(_UP), text.replace(_UP, b"")
+    for _ in range(subshells):
+        at = next((at for at, (a, b) in enumerate(zip(text, original, strict=False)) if a != b), len(text))
+        if not text.startswith(b"{ (", at):
+            break
+        text = text[:at] + text[at + 2 :]
     return text
 
 
