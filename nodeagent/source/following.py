@@ -78,7 +78,8 @@ class Follower:
         failures: dict[str, NodeagentError] = {}
         for url in self._servers.order():
             try:
-                store, target = self._bring(url, store, ref, whole=whole, aside=True)
+                with self._servers.asked(url):
+                    store, target = self._bring(url, store, ref, whole=whole, aside=True)
                 self._remember(store, ref, target)
                 return store, target
             except StoreUnusable:
@@ -97,7 +98,8 @@ class Follower:
         behind: dict[str, _Behind] = {}
         for url in self._servers.order():
             try:
-                store, target = self._bring(url, store, self._ref, whole=bool(olds) or not store.is_empty)
+                with self._servers.asked(url):
+                    store, target = self._bring(url, store, self._ref, whole=bool(olds) or not store.is_empty)
                 relation = self._relation(store, target.commit, standing)
                 if relation is Relation.ONWARD:
                     self._demand_young(store, target.commit, standing)

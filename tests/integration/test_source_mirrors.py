@@ -4,6 +4,7 @@ The first one is the site's sshd; the mirrors are HTTPS servers, another sshd, a
 """
 
 import json
+import multiprocessing
 import shutil
 import socket
 import time
@@ -124,6 +125,25 @@ def test_a_first_server_that_hangs_costs_its_time_once_and_is_asked_again_after_
         memory.write_text(json.dumps({url: time.time() - ASIDE}))
         _, events = site.poll(config, commit)
         assert codes(events) == [(4, "RemoteUnreachable")]
+
+
+def test_a_first_server_that_held_a_poll_up_until_it_was_killed_is_asked_last(site, copy, node):
+    commit = site.repository.commit(PLAN)
+    copy()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(10)
+        url = f"ssh://root@127.0.0.1:{silent.getsockname()[1]}/repository.git"
+        config = node(url=url, timeout=60.0, connect_timeout=60.0)
+        poll = multiprocessing.get_context("fork").Process(target=site.poll, args=(config,))
+        poll.start()
+        connection = silent.accept()[0]
+        poll.kill()
+        poll.join()
+        connection.close()
+
+    outcome, events = site.poll(config)
+
+    assert (outcome.commit, outcome.failure, events) == (commit, None, [])
 
 
 @pytest.mark.parametrize("damage", ["", "[]", "{", '{"x": 1, "y": "z"}', '{"URL": 1e300}', '{"URL": null}'])

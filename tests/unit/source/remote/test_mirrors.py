@@ -52,3 +52,20 @@ def test_the_error_of_all_is_transient_if_one_of_them_is_and_names_each_once():
     assert "ssh://one/r: one: another key" in str(both)
     assert isinstance(none_left({URLS[0]: mismatch, URLS[2]: RepositoryNotFound("gone")}), HostKeyMismatch)
     assert none_left({URLS[0]: mismatch}) is mismatch
+
+
+def test_a_server_that_was_being_asked_when_the_process_ended_is_asked_last(tmp_path):
+    with Servers(URLS, tmp_path / "memory").asked(URLS[0]):
+        killed = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert list(tmp_path.iterdir()) == []
+
+    for name, text in killed.items():
+        (tmp_path / name).write_text(text)
+    for _ in range(2):
+        assert list(Servers(URLS, tmp_path / "memory").order()) == [URLS[1], URLS[2], URLS[0]]
+    assert [path.name for path in tmp_path.iterdir()] == ["memory"]
+
+
+def test_one_server_alone_leaves_no_trace_while_it_is_asked(tmp_path):
+    with Servers(URLS[:1], tmp_path / "memory").asked(URLS[0]):
+        assert list(tmp_path.iterdir()) == []
