@@ -63,6 +63,21 @@ def test_an_ed25519_key_in_pkcs8_logs_in(site):
     assert (outcome.commit, outcome.failure) == (commit, None)
 
 
+def test_a_key_behind_the_parameters_of_its_curve_logs_in(site, tmp_path):
+    commit = site.repository.commit(PLAN)
+    command = ["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-out", tmp_path / "key"]
+    subprocess.run(command, check=True)
+    (tmp_path / "key").chmod(0o600)
+    public = subprocess.run(["ssh-keygen", "-y", "-f", tmp_path / "key"], check=True, capture_output=True).stdout
+    (tmp_path / "key.pub").write_bytes(public)
+    site.server.authorize(tmp_path / "key.pub")
+    seal(site, (tmp_path / "key").read_bytes())
+
+    outcome, _ = site.poll()
+
+    assert (outcome.commit, outcome.failure) == (commit, None)
+
+
 @pytest.mark.parametrize(
     "options", [["-a", "-iter", "5000"], ["-md", "sha512"], ["-a", "-iter", "3000", "-md", "sha512"]]
 )

@@ -50,7 +50,7 @@ def read_password(config: Password, credentials_directory: Path | None) -> Secre
         return _taken(found, f"password.command: {config.command[0]}")
     raise PasswordUnavailable(
         f"no password for the key file ({'; '.join(tried)}): give the unit LoadCredential={config.credential}:FILE, "
-        f"or write the password to {config.file} (root-only, on tmpfs) before nodeagent starts"
+        f"write the password to {config.file} (root-only, on tmpfs), or set password.command"
     )
 
 

@@ -21,11 +21,19 @@ _PLAIN = "the private key in the key file"
 
 
 def label_of(text: bytes) -> str | None:
-    """``OPENSSH`` of ``-----BEGIN OPENSSH PRIVATE KEY-----``; empty for PKCS#8; None when it is no private key."""
-    first = text.lstrip().split(b"\n", 1)[0].rstrip()
-    if not (first.startswith(_BEGIN) and first.endswith(_END)):
-        return None
-    return first[len(_BEGIN) : -len(_END)].strip().decode("ascii", "replace")
+    """``OPENSSH`` of ``-----BEGIN OPENSSH PRIVATE KEY-----``; empty for PKCS#8; None when it is no private key.
+
+    What stands before that line is passed over, as libssh2 does: ``openssl ecparam`` puts the curve there.
+    """
+    first = _from_begin(text)[:1]
+    return first[0][len(_BEGIN) : -len(_END)].strip().decode("ascii", "replace") if first else None
+
+
+def _from_begin(text: bytes) -> list[bytes]:
+    """The lines from the one that begins the private key; none where there is no such line."""
+    lines = [line.strip() for line in text.strip().splitlines()]
+    begins = (at for at, line in enumerate(lines) if line.startswith(_BEGIN) and line.endswith(_END))
+    return lines[next(begins, len(lines)) :]
 
 
 def demand_usable(text: bytes, name: str = _PLAIN) -> None:
@@ -67,7 +75,7 @@ def _instead(text: bytes) -> str:
 
 def _body(text: bytes, name: str) -> bytes:
     """What the armour holds."""
-    lines = [line.strip() for line in text.strip().splitlines()]
+    lines = _from_begin(text)
     if len(lines) < 3 or lines[-1] != lines[0].replace(b"BEGIN", b"END"):
         raise KeyFileInvalid(f"{name} is cut off: its last line is missing")
     try:

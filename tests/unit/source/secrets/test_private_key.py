@@ -43,6 +43,13 @@ def test_an_ed25519_key_in_pkcs8_is_accepted():
     demand_usable(genpkey("-algorithm", "ed25519"))
 
 
+def test_what_openssl_writes_before_a_key_is_passed_over():
+    command = ["openssl", "ecparam", "-name", "prime256v1", "-genkey"]
+    private = subprocess.run(command, check=True, capture_output=True).stdout
+    assert private.startswith(b"-----BEGIN EC PARAMETERS-----")
+    demand_usable(private)
+
+
 @pytest.mark.parametrize("form", [OPENSSH_FORM, PEM, PKCS8])
 def test_dsa_is_told_as_what_nobody_can_log_in_with(tmp_path, form):
     with pytest.raises(KeyFileInvalid, match="libssh2 does not log in"):
