@@ -13,7 +13,7 @@ import threading
 import pytest
 
 from nodeagent import reconcile
-from nodeagent.cli import main
+from nodeagent.cli import accept, main
 from nodeagent.ledger import database
 from nodeagent.situation import Wishes
 from nodeagent.workers import worker
@@ -267,6 +267,20 @@ def test_history_tells_what_was_accepted_by_whom_and_why(node, capsys):
     assert (known["former"], known["commit"], known["reason"]) == (old, new, "a secret was cut out")
     assert known["who"]
     assert known["since"] <= known["ended"]
+
+
+def test_the_log_tells_what_was_accepted_by_whom_and_why(node, monkeypatch):
+    old, new = rewritten(node)
+    log = Recorder()
+    monkeypatch.setattr(accept, "open_reporter", lambda: log)
+
+    assert node.accept(new, "--reason", "a secret\nwas cut out", "--yes") == 0
+
+    ((_, _, reason, who, _),) = node.kept()
+    assert [(event.priority, event.text) for event in log.events] == [
+        (5, f"{who} accepted {new} instead of {old}: {reason}")
+    ]
+    assert reason.isprintable()
 
 
 def at_a_terminal(node, new, answer):

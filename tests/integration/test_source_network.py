@@ -2,9 +2,12 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess  # noqa: TID251 - tests drive the real programs
+import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -166,3 +169,38 @@ def test_fetches_that_are_killed_leave_nothing_for_long_and_no_lock(line):
 
     assert (outcome.commit, outcome.failure, events) == (commit, None, [])
     line.assert_tidy()
+
+
+POLL = """
+import sys, threading
+from pathlib import Path
+from nodeagent.config import Config
+from nodeagent.source.poll import poll
+config = Config.model_validate_json(sys.stdin.read())
+sys.exit(poll(config, "", threading.Event(), None, None).failure is not None)
+"""
+NAMING = "rename,renameat,renameat2,link,linkat,unlink,unlinkat,mkdir,ftruncate"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", [False, True])
+def test_a_fetch_that_is_killed_at_any_change_of_names_leaves_what_the_next_one_uses_or_renews(site, first):
+    config = site.config()
+    line = Line(site, SimpleNamespace(port=site.server.port))
+    for number in range(1, 100):
+        commit = line.push()
+        if first:
+            shutil.rmtree(line.store, ignore_errors=True)
+        inject = f"inject={NAMING}:signal=KILL:when={number}"
+        command = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={NAMING}", "-e", inject]
+        process = subprocess.run(
+            [*command, sys.executable, "-c", POLL], input=config.model_dump_json().encode(), check=False, timeout=30
+        )
+        outcome, _ = site.poll()
+
+        assert (outcome.commit, outcome.failure) == (commit, None), number
+        line.assert_tidy()
+        if process.returncode == 0:
+            break
+        assert process.returncode == -signal.SIGKILL
+    assert number >= 5
