@@ -22,7 +22,7 @@ PASSWORD_FILE = Path("/run/nodeagent.password")
 STATUS_FILE = Path("/run/nodeagent/status.json")
 
 
-def prepare(server: GitServer, *, settings: str) -> None:
+def prepare(server: GitServer, *, settings: str, source: str = "") -> None:
     """Give the sandbox what package and administrator give a node: the user, directories, configuration, password."""
     _add_user()
     account = pwd.getpwnam(USER)
@@ -33,7 +33,7 @@ def prepare(server: GitServer, *, settings: str) -> None:
     ):
         path.mkdir(mode=mode, parents=True, exist_ok=True)
         os.chown(path, owner, owner and account.pw_gid)
-    configure(Path("/"), server, settings=settings)
+    configure(Path("/"), server, settings=settings, source=source)
     PASSWORD_FILE.touch(mode=0o600)
     PASSWORD_FILE.write_text(server.password + "\n")
 

@@ -11,6 +11,7 @@ import contextlib
 import importlib
 import json
 import os
+import random
 import re
 import signal
 import time
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _COMMIT = re.compile(rb"([0-9a-f]{40})\s")
 _MOST = 4096  # bytes of an answer, and of the memory, that are looked at
 _REDIRECTS = 3
+_LEAST = 0.5  # of beacon_max_age
 _FILE = "beacon.json"  # in the fetch user's directory
 _contexts: "dict[Path | None, ssl.SSLContext]" = {}
 
@@ -41,13 +43,15 @@ class BeaconError(Exception):
 class Memory:
     """What is kept from one poll to the next; a file of the fetch user's own, which decides no more than the beacon.
 
-    ``commit``: what the server itself was at, at ``asked`` (seconds since the epoch). ``tag``, ``said``: the beacon's
-    last ETag, and the commit that came with it. ``trouble``: what was last told of a beacon that is of no use.
+    ``commit``: what the server itself was at, at ``asked``; the beacon may stand in for it ``until`` then (seconds
+    since the epoch). ``tag``, ``said``: the beacon's last ETag, and the commit that came with it. ``trouble``: what was
+    last told of a beacon that is of no use.
     """
 
     source: str = ""  # what was asked, and by which beacon
     commit: str = ""
     asked: float = 0.0
+    until: float = 0.0
     tag: str = ""
     said: str = ""
     trouble: str = ""
@@ -78,8 +82,9 @@ class Beacon:
         Raises:
             BeaconError: it cannot be asked, or says no commit.
         """
-        age = time.time() - self._memory.asked
-        if self._memory.commit != commit or not 0 <= age < self._config.source.beacon_max_age:
+        memory, now = self._memory, time.time()
+        oldest = now - self._config.source.beacon_max_age
+        if memory.commit != commit or not (oldest < memory.asked <= now < memory.until):
             return False
         self._said = self.heard = self._ask()
         if self._said == commit and (self._tag != self._memory.tag or self._memory.trouble):
@@ -87,12 +92,17 @@ class Beacon:
         return self._said == commit
 
     def answered(self, commit: str) -> None:
-        """The server itself was asked, and is at this commit."""
-        self._write(commit=commit, asked=time.time())
+        """The server itself was asked, and is at this commit.
+
+        When it is next is left to chance, or the nodes of a cluster that started together would come together again.
+        """
+        now = time.time()
+        age = self._config.source.beacon_max_age * random.uniform(_LEAST, 1)
+        self._write(commit=commit, asked=now, until=now + age)
 
     def failed(self) -> None:
         """The server itself could not be followed: it is asked until it can."""
-        self._write(commit="", asked=0.0)
+        self._write(commit="", asked=0.0, until=0.0)
 
     def is_news(self, trouble: str) -> bool:
         """Whether this was not the last thing that was told of the beacon."""
@@ -168,7 +178,8 @@ def warm(config: Config) -> None:
     """Load, in the process that forks the polls, what the configured beacon takes to be asked."""
     scheme = config.source.beacon.partition("://")[0]
     if scheme in {"http", "https"}:
-        importlib.import_module("http.client")
+        for name in ("http.client", "encodings.idna"):  # the latter by whoever looks for a host by its name
+            importlib.import_module(name)
     if scheme == "https":
         with contextlib.suppress(BeaconError):
             _context(config.source.ca_file)
@@ -223,7 +234,7 @@ def _read(file: Path) -> Memory:
         memory = Memory(**found)
     except (OSError, ValueError, TypeError):
         return Memory()
-    kinds = {"asked": (float, int)}
+    kinds = {"asked": float, "until": float}
     whole = all(isinstance(value, kinds.get(name, str)) for name, value in asdict(memory).items())
     return memory if whole else Memory()
 

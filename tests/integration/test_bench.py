@@ -16,11 +16,12 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-def test_no_news_prints_cpu_and_memory_as_json() -> None:
+@pytest.mark.parametrize("options", [[], ["--beacon"]])
+def test_no_news_prints_cpu_and_memory_as_json(options: list[str]) -> None:
     if os.geteuid() != 0 or shutil.which("sshd", path=os.environ["PATH"] + ":/usr/sbin") is None:
         pytest.skip("needs root and sshd")
     assert "make bench" in documents.commands("HACKING.md", "bench")
-    command = [sys.executable, "bench/no-news", "--cycles", "5"]
+    command = [sys.executable, "bench/no-news", "--cycles", "5", *options]
     run = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False, timeout=170)
     assert run.returncode == 0, run.stdout + run.stderr
     figures = json.loads(run.stdout)

@@ -1,6 +1,7 @@
 """The beacon by file and by HTTP, from a real server on loopback."""
 
 import http.server
+import itertools
 import threading
 import time
 from pathlib import Path
@@ -83,6 +84,7 @@ def test_a_file_that_says_the_commit_confirms_it_and_no_other(tmp_path, scheme):
 def test_the_server_is_asked_first_and_again_once_the_age_is_over_or_the_clock_was_set(tmp_path, monkeypatch):
     (tmp_path / "beacon").write_text(f"{COMMIT}\n")
     file = tmp_path / "beacon"
+    monkeypatch.setattr(beacon.random, "uniform", lambda least, most: most)
     assert not at(file, tmp_path, asked="").confirms(COMMIT)
     light = at(file, tmp_path, beacon_max_age=60.0)
     assert light.confirms(COMMIT)
@@ -90,6 +92,31 @@ def test_the_server_is_asked_first_and_again_once_the_age_is_over_or_the_clock_w
     for moment, young in ((now + 59, True), (now + 61, False), (now - 61, False)):
         monkeypatch.setattr(beacon.time, "time", lambda moment=moment: moment)
         assert light.confirms(COMMIT) is young
+
+
+def test_nodes_that_asked_the_server_together_do_not_ask_it_together_again(tmp_path, monkeypatch):
+    (tmp_path / "beacon").write_text(f"{COMMIT}\n")
+    lights = []
+    for number in range(100):
+        (tmp_path / str(number)).mkdir()
+        lights.append(at(tmp_path / "beacon", tmp_path / str(number), beacon_max_age=1000.0))
+    now = time.time()
+    spared = []
+    for later in (490, 600, 700, 800, 900, 1001):
+        monkeypatch.setattr(beacon.time, "time", lambda later=later: now + later)
+        spared.append(sum(light.confirms(COMMIT) for light in lights))
+    assert spared[0] == 100
+    assert spared[-1] == 0
+    assert all(before - after > 5 for before, after in itertools.pairwise(spared))
+
+
+def test_a_shorter_age_holds_at_once(tmp_path, monkeypatch):
+    (tmp_path / "beacon").write_text(f"{COMMIT}\n")
+    at(tmp_path / "beacon", tmp_path)
+    now = time.time()
+    monkeypatch.setattr(beacon.time, "time", lambda: now + 20)
+    assert at(tmp_path / "beacon", tmp_path, asked="").confirms(COMMIT)
+    assert not at(tmp_path / "beacon", tmp_path, asked="", beacon_max_age=10.0).confirms(COMMIT)
 
 
 def test_what_the_server_was_not_asked_about_is_not_confirmed(tmp_path):
