@@ -34,6 +34,9 @@ _MODULES = {
 """Where each verb is. Only the one that is asked for is imported: half of them need no git and no shell grammar, and
 would be 0.3 s slower with them; ``status`` is asked on a thousand nodes at once."""
 
+_SECRETIVE = frozenset({"key", "enroll"})
+"""Verbs whose process holds passwords and keys for all its life, and starts nothing that is to make a core."""
+
 _NOT_NOW = 75  # EX_TEMPFAIL of sysexits.h
 _INTERRUPTED = 128 + 2
 _NOT_WRITTEN = frozenset({errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
@@ -42,7 +45,12 @@ _NOT_WRITTEN = frozenset({errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line; ends the process."""
     _fill_standard_streams()
-    sys.exit(call(sys.argv[1:] if argv is None else argv))
+    words = sys.argv[1:] if argv is None else argv
+    if _SECRETIVE.intersection(words[:1]):
+        from nodeagent.source.secrets.memory import keep_out_of_cores  # noqa: PLC0415 - as above
+
+        keep_out_of_cores()
+    sys.exit(call(words))
 
 
 def call(argv: Sequence[str]) -> int:

@@ -4,6 +4,7 @@ import os
 import pty
 import subprocess  # noqa: TID251 - tests drive the real programs
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -122,6 +123,23 @@ def test_on_a_terminal_the_password_is_asked_for_without_echo(tmp_path):
     assert status == 0
     assert KEY.rstrip() in shown
     assert b"secret" not in shown
+
+
+def test_while_it_works_it_makes_no_core_and_is_nobodys_to_look_into(tmp_path):
+    (tmp_path / "encrypted").write_bytes(ENCRYPTED)
+    os.mkfifo(tmp_path / "password")
+    words = ["key", "decrypt", tmp_path / "encrypted", "--password-file", tmp_path / "password"]
+    root = os.path.dirname(os.path.dirname(os.path.dirname(module.__file__)))
+    with subprocess.Popen([sys.executable, "-m", "nodeagent", *words], cwd=root, stdout=subprocess.PIPE) as process:
+        with (tmp_path / "password").open("wb") as password:  # as soon as it reads
+            limits = Path(f"/proc/{process.pid}/limits").read_text()
+            owner = Path(f"/proc/{process.pid}/mem").stat().st_uid
+            password.write(b"secret\n")
+        assert process.stdout is not None
+        assert process.stdout.read() == KEY
+    (cores,) = (line.split()[4:6] for line in limits.splitlines() if line.startswith("Max core file size"))
+    assert set(cores) <= {"0", "1"}
+    assert owner == 0
 
 
 def test_a_new_password_is_asked_for_twice(tmp_path):
