@@ -119,6 +119,9 @@ JUDGED: Mapping[str, tuple[int, int]] = {  # by their arguments
     "ioctl": (16, 29),
     "mmap": (9, 222),
     "socket": (41, 198),
+    "sendto": (44, 206),
+    "sendmsg": (46, 211),
+    "sendmmsg": (307, 269),
 }
 
 _Instruction = tuple[int, int, int, int]
@@ -132,6 +135,7 @@ _START = ("execve", "execveat")
 _THREAD = 0x10000  # CLONE_THREAD: without it, a process is made
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C  # type into a terminal
 _SHARED = mmap.MAP_SHARED | mmap.MAP_ANONYMOUS
+_FAST_OPEN = 0x20000000  # MSG_FASTOPEN: a connection that begins with data, which Landlock does not ask about
 _KIND = 0xF  # of a socket: the rest of the argument are flags
 _PR_SET_SECCOMP, _MODE_FILTER = 22, 2
 
@@ -178,6 +182,7 @@ def program(machine: str, network: bool, local: bool, programs: bool) -> bytes:
         "ioctl": [_argument(1), (_EQUAL, 1, 0, _TIOCSTI), (_EQUAL, 0, 1, _TIOCLINUX), _refuse(), _allow()],
         "mmap": [_argument(3), (_AND, 0, 0, _SHARED), (_EQUAL, 0, 1, _SHARED), _refuse(), _allow()],
         "socket": _socket(local=local) if network else [_refuse(errno.EAFNOSUPPORT)],
+        **{name: _send(flags) for name, flags in (("sendto", 3), ("sendmsg", 2), ("sendmmsg", 3))},
     }
     code = [(_LOAD, 0, 0, _ARCH), (_EQUAL, 1, 0, _AUDIT_ARCH[machine]), _refuse(), (_LOAD, 0, 0, _NUMBER)]
     if machine == "x86_64":
@@ -209,6 +214,11 @@ def _socket(*, local: bool) -> list[_Instruction]:
         _refuse(errno.EAFNOSUPPORT),
         *kinds,
     ]
+
+
+def _send(flags: int) -> list[_Instruction]:
+    """Nothing that connects at the same time; the error is that of a kernel in which it is switched off."""
+    return [_argument(flags), (_SET, 0, 1, _FAST_OPEN), _refuse(errno.EOPNOTSUPP), _allow()]
 
 
 def _argument(number: int) -> _Instruction:

@@ -164,6 +164,12 @@ def _open(family: int, kind: int, protocol: int = 0) -> None:
     socket.socket(family, kind, protocol).close()
 
 
+def _call_with_data(node: Node) -> None:
+    """TCP's fast open: no call of connect()."""
+    with socket.socket() as ours:
+        ours.sendto(b"hello", socket.MSG_FASTOPEN, ("127.0.0.1", node.other_port))
+
+
 def _wait_for_callers(_: Node) -> None:
     with socket.socket() as ours:
         ours.listen()
@@ -227,6 +233,7 @@ ATTACKS: dict[str, Callable[[Node], object]] = {
     "take a port": lambda _: socket.socket().bind(("127.0.0.1", 0)),
     "wait for callers": _wait_for_callers,
     "call another port": lambda n: socket.create_connection(("127.0.0.1", n.other_port), 5).close(),
+    "call another port with data": _call_with_data,
     "make a namespace": lambda _: _system_call("unshare", _NEW_USER),
     "load a program into the kernel": lambda _: _system_call("bpf", 0, None, 0),
     "make a ring": lambda _: _system_call("io_uring_setup", 1, bytes(120)),

@@ -154,7 +154,10 @@ SWITCHED_OFF = {
         without_families,
         {"talk to a service", "talk to a service by datagrams", "open an audit socket"},
     ),
-    "the filter's look at arguments": (without_judgement, {"limit a process", "use shared memory"}),
+    "the filter's look at arguments": (
+        without_judgement,
+        {"limit a process", "use shared memory", "call another port with data"},
+    ),
     "the limit of processes": (without_limit(resource.RLIMIT_NPROC), {"start a thread"}),
     "the limit of memory": (without_limit(resource.RLIMIT_DATA), {"use more memory"}),
     "the limit of core files": (without_limit(resource.RLIMIT_CORE), {"dump core"}),

@@ -119,6 +119,12 @@ def test_calls_of_another_abi_are_all_refused(machine):
         ("socket", (socket.AF_PACKET, RAW, 0), errno.EAFNOSUPPORT),
         ("socket", (socket.AF_VSOCK, STREAM, 0), errno.EAFNOSUPPORT),
         ("socket", (socket.AF_ALG, STREAM, 0), errno.EAFNOSUPPORT),
+        ("sendto", (3, 0, 5, socket.MSG_NOSIGNAL), ALLOWED),
+        ("sendto", (3, 0, 5, socket.MSG_NOSIGNAL | socket.MSG_FASTOPEN), errno.EOPNOTSUPP),
+        ("sendmsg", (3, 0, socket.MSG_NOSIGNAL), ALLOWED),
+        ("sendmsg", (3, 0, socket.MSG_FASTOPEN), errno.EOPNOTSUPP),
+        ("sendmmsg", (3, 0, 2, socket.MSG_NOSIGNAL), ALLOWED),
+        ("sendmmsg", (3, 0, 2, socket.MSG_FASTOPEN), errno.EOPNOTSUPP),
     ],
 )
 def test_some_calls_are_judged_by_their_arguments(machine, name, arguments, expected):
