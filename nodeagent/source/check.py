@@ -31,7 +31,7 @@ from nodeagent.errors import (
 )
 from nodeagent.model.address import Https, Local, Ssh, parse
 from nodeagent.model.outcomes import Failure
-from nodeagent.source import bounds, reach
+from nodeagent.source import bounds, libgit2, reach
 from nodeagent.source.checkout import tree
 from nodeagent.source.checkout.checkout import Checkout
 from nodeagent.source.checkout.handover import receive
@@ -138,7 +138,7 @@ def fetch(config: Config, url: str, key: bytes, credentials: Path | None, home: 
     if confined:
         bounds.bound(config.limits)
         confine(config.source.user, reach.fetching(config, store=_store(home), home=home))
-    git.configure(home, config.source.connect_timeout, config.source.timeout)
+    libgit2.configure(home, config.source.connect_timeout, config.source.timeout)
     store = git.Store.open(_store(home))
     remote = store.remote(url, way)
     target = remote.find(config.source.ref)

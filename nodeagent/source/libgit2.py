@@ -8,6 +8,7 @@ import contextlib
 import os
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 _LOCATIONS = {"SSL_CERT_FILE": "/nonexistent", "SSL_CERT_DIR": "/proc"}  # a directory without certificates
@@ -34,7 +35,16 @@ with _environment(_LOCATIONS):
     from pygit2.ffi import C as LIBGIT2  # noqa: TID251 - the door
     from pygit2.ffi import ffi  # noqa: TID251 - the door
 
-__all__ = ["LIBGIT2", "address_of", "check_error", "enums", "pygit2"]
+__all__ = ["LIBGIT2", "address_of", "check_error", "configure", "enums", "pygit2"]
+
+_configured: list[tuple[Path, float, float]] = []  # what libgit2, which has one set of settings a process, was told
+
+_CONFIGURATIONS = (
+    enums.ConfigLevel.PROGRAMDATA,
+    enums.ConfigLevel.SYSTEM,
+    enums.ConfigLevel.XDG,
+    enums.ConfigLevel.GLOBAL,
+)
 
 # struct git_cert_hostkey (git2/cert.h): kind of certificate, bits of what there is, three digests, kind of the key, the
 # key and its length. pygit2's own declaration of it ends before the key.
@@ -68,3 +78,25 @@ def _shown(certificate: Any) -> bytes:
     fields = _HOST_KEY.unpack(ffi.buffer(ffi.cast("char *", certificate), _HOST_KEY.size))
     held, place, length = fields[1], fields[-2], fields[-1]
     return bytes(ffi.buffer(ffi.cast("char *", place), length)) if held & _HAS_KEY else b""
+
+
+def configure(home: Path, connect_timeout: float, timeout: float) -> None:
+    """Set up libgit2 for this process and those that it forks, unless it is; call it before a repository is opened.
+
+    Args:
+        home: the directory whose ``.ssh/known_hosts`` holds the pinned host keys.
+        connect_timeout: seconds, to connect.
+        timeout: seconds without a byte from the server.
+    """
+    wanted = (home, connect_timeout, timeout)
+    if _configured == [wanted]:
+        return
+    _configured[:] = [wanted]
+    settings = pygit2.settings
+    for level in _CONFIGURATIONS:
+        settings.search_path[level] = ""  # the node's own git configuration is none of ours, and may be unreadable
+    settings.homedir = str(home)
+    settings.server_connect_timeout = int(connect_timeout * 1000)
+    settings.server_timeout = int(timeout * 1000)
+    settings.enable_strict_object_creation(True)
+    settings.enable_strict_hash_verification(False)  # it takes longer than to read; Store.read does it by OpenSSL

@@ -13,7 +13,7 @@ from nodeagent.config import Config
 from nodeagent.errors import NodeagentError, ReferenceNotFound, TransientError
 from nodeagent.model.events import Notice, Reporter
 from nodeagent.model.outcomes import AcceptOutcome, Failure, PollOutcome
-from nodeagent.source import beacon, bounds, reach, storage
+from nodeagent.source import beacon, bounds, libgit2, reach, storage
 from nodeagent.source.beacon import Beacon, BeaconError
 from nodeagent.source.confine import account, confine
 from nodeagent.source.following import Follower
@@ -59,7 +59,7 @@ def warm(config: Config) -> None:
 
     No network, no secret, nothing that changes the node; an error shows itself in the poll.
     """
-    git.configure(home_path(config), config.source.connect_timeout, config.source.timeout)
+    libgit2.configure(home_path(config), config.source.connect_timeout, config.source.timeout)
     reach.warm()
     beacon.warm(config)
     with contextlib.suppress(NodeagentError):
@@ -197,7 +197,7 @@ def _become_fetcher(config: Config) -> None:
     within = reach.fetching(config, store=store_path(config), home=home_path(config))
     bounds.bound(config.limits, threads=within.threads)
     confine(config.source.user, within)
-    git.configure(home_path(config), config.source.connect_timeout, config.source.timeout)
+    libgit2.configure(home_path(config), config.source.connect_timeout, config.source.timeout)
     git.begin_fetching(store_path(config))
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from nodeagent.errors import KeyFileInvalid, TransientError
 from nodeagent.model.outcomes import Failure, PollOutcome
+from nodeagent.source import libgit2
 from nodeagent.source.poll import home_path, store_path
 from nodeagent.source.remote.access import Access
 from nodeagent.source.remote.translate import CAUSES
@@ -38,7 +39,7 @@ def unusable_key(site):
     way = Access(key=b"-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n")
 
     def ask():
-        git.configure(home_path(site.config()), 5, 5)
+        libgit2.configure(home_path(site.config()), 5, 5)
         git.Store.open(site.directory / "other.git").remote(site.url, way).find("main")
 
     with pytest.raises(KeyFileInvalid) as raised:

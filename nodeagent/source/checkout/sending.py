@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from nodeagent.errors import NodeagentError, StoreUnusable
+from nodeagent.source import libgit2
 from nodeagent.source.store import git, objects
 from nodeagent.source.store.objects import Kind, Mode, TreeEntry
 from nodeagent.source.trust.descent import descent
@@ -46,7 +47,7 @@ def export(
     ``standing`` that is not empty, the proof goes along that the commit descends from it. ``tagged`` is the ref whose
     annotated tag is asked for; empty if none is.
     """
-    git.configure(Path("/nonexistent"), 1, 1)
+    libgit2.configure(Path("/nonexistent"), 1, 1)
     store = git.Store.open(store_path)
     with contextlib.suppress(BrokenPipeError):  # the receiver has seen enough
         try:

@@ -29,37 +29,6 @@ _TOO_LARGE = "an object takes more memory than [limits] allows: shrink it, or ra
 _GROWTH = 2  # times the room of a fresh shallow clone
 _FRESH = "nodeagent-fresh"  # in the store: bytes that its packs took when it was fresh
 
-_configured: list[tuple[Path, float, float]] = []  # what libgit2, which has one set of settings a process, was told
-
-_CONFIGURATIONS = (
-    enums.ConfigLevel.PROGRAMDATA,
-    enums.ConfigLevel.SYSTEM,
-    enums.ConfigLevel.XDG,
-    enums.ConfigLevel.GLOBAL,
-)
-
-
-def configure(home: Path, connect_timeout: float, timeout: float) -> None:
-    """Set up libgit2 for this process and those that it forks, unless it is; call it before anything else here.
-
-    Args:
-        home: the directory whose ``.ssh/known_hosts`` holds the pinned host keys.
-        connect_timeout: seconds, to connect.
-        timeout: seconds without a byte from the server.
-    """
-    wanted = (home, connect_timeout, timeout)
-    if _configured == [wanted]:
-        return
-    _configured[:] = [wanted]
-    settings = pygit2.settings
-    for level in _CONFIGURATIONS:
-        settings.search_path[level] = ""  # the node's own git configuration is none of ours, and may be unreadable
-    settings.homedir = str(home)
-    settings.server_connect_timeout = int(connect_timeout * 1000)
-    settings.server_timeout = int(timeout * 1000)
-    settings.enable_strict_object_creation(True)
-    settings.enable_strict_hash_verification(False)  # it takes longer than to read; Store.read does it by OpenSSL
-
 
 def begin_fetching(path: Path) -> None:
     """Do this once in a process that is about to fetch into the store at the path, and does nothing else.
