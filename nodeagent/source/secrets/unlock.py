@@ -124,7 +124,8 @@ def _keep(kept: Path, key: bytes) -> None:
         for old in kept.parent.glob(f"*{PREFIX}*"):
             if old != temporary:
                 old.unlink(missing_ok=True)
-        temporary.rename(kept)
+        with contextlib.suppress(FileNotFoundError):  # who works at the same time has removed it: it is no loss
+            temporary.rename(kept)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

@@ -141,6 +141,30 @@ def test_a_key_that_cannot_be_placed_leaves_nothing_behind(config, monkeypatch):
     assert kept(config) == []
 
 
+def test_many_that_unlock_and_forget_at_once_do_each_other_no_harm(config):
+    quick = config.source.model_copy(update={"key_iterations": 1})
+    config = config.model_copy(update={"source": quick})
+    quick.key.write_bytes(container.encrypt(KEY, b"password", container.Derivation(iterations=1)))
+
+    def work():
+        for _ in range(300):
+            assert unlock(config, None) == KEY
+            forget(config.paths.runtime)
+
+    pids = []
+    for _ in range(4):
+        if (pid := os.fork()) == 0:
+            code = 1
+            try:
+                work()
+                code = 0
+            finally:
+                os._exit(code)
+        pids.append(pid)
+    assert [os.waitpid(pid, 0)[1] for pid in pids] == [0] * 4
+    assert kept(config) == []
+
+
 def test_forgetting_removes_the_key(config):
     unlock(config, None)
     forget(config.paths.runtime)
