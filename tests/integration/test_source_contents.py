@@ -142,6 +142,35 @@ def test_names_that_other_systems_keep_for_devices_and_links_out_of_the_tree_are
     assert {name for name in os.listdir(top) if name not in links} == {*plain, b"post.sh"}
 
 
+def test_what_real_git_has_and_serves_is_judged_the_same(node):
+    """Trees that git's plumbing writes when it is told not to look, sent by git itself."""
+    git, bare = ["git", "-C", node.site.repository.bare], node.site.repository.bare
+
+    def written(kind, content):
+        command = [*git, "hash-object", "-w", "-t", kind, "--literally", "--stdin"]
+        return bytes.fromhex(subprocess.run(command, input=content, check=True, capture_output=True).stdout.decode())
+
+    script, text = (b"100644", b"post.sh", written("blob", SCRIPT)), written("blob", b"text")
+    many = [(b"100644", b"f%04d" % number, text) for number in range(40)]
+    node.config = node.config.model_copy(update={"limits": node.config.limits.model_copy(update={"files": 30})})
+    cases = {
+        ".git": [(b"40000", b".git", written("tree", packs.tree((b"100644", b"config", text)))), script],
+        "sub/..": [script, (b"40000", b"sub", written("tree", packs.tree((b"100644", b"..", text))))],
+        "limits.files": [*many, script],
+        "large": [(b"100644", b"large", written("blob", bytes(9 * MIB))), script],
+    }
+    for shown, entries in cases.items():
+        made = packs.commit(written("tree", packs.tree(*entries)), parents=[bytes.fromhex(node.commit)])
+        subprocess.run([*git, "update-ref", "refs/heads/main", written("commit", made).hex()], check=True)
+
+        code, message = node.cycle()
+
+        assert (code, shown) == ("RevisionRejected", shown)
+        assert shown in message
+    subprocess.run(["git", "-C", bare, "update-ref", "refs/heads/main", node.commit], check=True)
+    node.assert_untouched()
+
+
 @pytest.mark.parametrize("target", [b"/bin/true", b"../../bin/true", b"post.sh", b"missing"])
 def test_a_post_sh_that_is_a_link_out_of_the_tree_or_to_nothing_is_refused(node, target):
     link = (b"120000", b"post.sh", packs.oid(packs.BLOB, target))

@@ -464,6 +464,42 @@ BUGS = (
         new="return {self._state: self._state, self._runtime: self._runtime}",
         tests="tests/integration/test_plan_harmless.py -k normal",
     ),
+    # --- what servers send, and how they fail ---
+    Bug(
+        name="a connection that is cut in the key exchange is taken for another host key",
+        file="nodeagent/source/remote/ssh.py",
+        old='if shown is not None and _shown(repository, url, home=pygit2.settings.homedir or "") is None:',
+        new="if shown is not None:",
+        tests="tests/integration/test_source_network.py -k anywhere",
+    ),
+    Bug(
+        name="half a pack stays for good",
+        file="nodeagent/source/store/leftovers.py",
+        old="if not _is_of_a_pair(name, packs)]",
+        new="if name.endswith(_LOCK)]",
+        tests="tests/integration/test_source_network.py -k 'killed and leave'",
+    ),
+    Bug(
+        name="the server is blamed for the node's own store",
+        file="nodeagent/source/remote/connection.py",
+        old='empty = not os.listdir(os.path.join(self._repository.path, "objects/pack"))',
+        new="empty = True",
+        tests="tests/integration/test_source_poll.py tests/integration/test_source_causes.py -k 'ref or row'",
+    ),
+    Bug(
+        name="a delta may unfold to any size",
+        file="nodeagent/source/bounds.py",
+        old="_AT_ONCE * limits.file_bytes",
+        new="2**40",
+        tests="tests/integration/test_source_contents.py -k unfolds",
+    ),
+    Bug(
+        name="a tree out of order is taken",
+        file="nodeagent/source/store/objects.py",
+        old="if place < before:",
+        new="if place < b'':",
+        tests="tests/unit/source/store/test_objects.py",
+    ),
     # --- bringing it to nodes ---
     Bug(
         name="xCAT's debug mode logs the password",

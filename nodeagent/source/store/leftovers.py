@@ -7,9 +7,7 @@ import shutil
 from pathlib import Path
 
 BESIDE = (".new", ".old")  # behind the store's name: what is about to be, and what was, the store
-_TEMPORARY = "pack_git2_"  # what libgit2's names of packs that are not whole yet begin with
-_LOCK = ".lock"  # and its names of files that are being written end with
-
+_LOCK = ".lock"  # what libgit2's names of files that are being written end with
 
 _locks: list[int] = []  # descriptors; they end with the process
 
@@ -39,13 +37,11 @@ def _remove(store: Path) -> None:
         _unlink(above, [name for name in names if name.endswith(_LOCK)])
     _unlink(store, [name for name in os.listdir(store) if name.endswith(_LOCK)])
     packs = os.listdir(store / "objects/pack")
-    _unlink(
-        store / "objects/pack", [name for name in packs if name.startswith(_TEMPORARY) or not _has_index(name, packs)]
-    )
+    _unlink(store / "objects/pack", [name for name in packs if not _is_of_a_pair(name, packs)])
 
 
-def _has_index(name: str, packs: list[str]) -> bool:
-    """Whether it is a pack with an index, or an index with a pack: one goes with the other."""
+def _is_of_a_pair(name: str, packs: list[str]) -> bool:
+    """Whether it is a pack with an index, or an index with a pack; half a pack has another name (``pack_git2_*``)."""
     stem, end = os.path.splitext(name)
     return (end == ".pack" and f"{stem}.idx" in packs) or (end == ".idx" and f"{stem}.pack" in packs)
 
