@@ -1,8 +1,10 @@
 """A beacon from the push to the poll: the hook that the command prints, a web server, a node that asks it."""
 
+import contextlib
 import functools
 import http.server
 import shlex
+import ssl
 import subprocess  # noqa: TID251 - tests drive the real programs
 import threading
 
@@ -11,13 +13,20 @@ import pytest
 from nodeagent.cli import main
 from nodeagent.source.poll import store_path
 from testbed import documents
+from testbed.webserver import Authority
 
 PLAN = {"post.sh": "#!/bin/sh\n"}
 
 
 @pytest.fixture
 def web(place):
-    """A web server on loopback; its directory, and what was asked."""
+    """A web server on loopback; its directory, the beacon's address, and what was asked."""
+    with served(place) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def served(place, certificate=None):
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_):
@@ -29,9 +38,13 @@ def web(place):
     with http.server.ThreadingHTTPServer(
         ("127.0.0.1", 0), functools.partial(Handler, directory=str(directory))
     ) as server:
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        yield directory, f"http://127.0.0.1:{server.server_port}/beacon", asked
+        yield directory, f"http{'s' if certificate else ''}://127.0.0.1:{server.server_port}/beacon", asked
         server.shutdown()
         thread.join()
 
@@ -110,6 +123,22 @@ def test_without_a_beacon_that_answers_the_server_is_asked_and_it_is_told_once(s
     assert (outcome.commit, outcome.by_beacon, outcome.failure) == (commit, False, None)
     assert ["answers with 404" in event.text for event in events] == [True]
     assert site.poll(config, commit)[1] == []
+
+
+def test_by_https_the_beacon_s_server_is_held_against_the_configured_authorities(site, place):
+    authority, stranger = Authority(place / "ca"), Authority(place / "other", "Another Authority")
+    commit = site.repository.commit(PLAN)
+    with served(place, authority.certify("127.0.0.1")) as (directory, url, _):
+        (directory / "beacon").write_text(f"{commit}\n")
+        config = site.config(source={"beacon": url, "ca_file": authority.file})
+        site.poll(config)
+        outcome, events = site.poll(config, commit)
+        assert (outcome.by_beacon, events) == (True, [])
+
+        config = site.config(source={"beacon": url, "ca_file": stranger.file})
+        outcome, events = site.poll(config, commit)
+        assert (outcome.commit, outcome.by_beacon, outcome.failure) == (commit, False, None)
+        assert ["certificate" in event.text.lower() for event in events] == [True]
 
 
 def test_a_store_that_is_gone_is_filled_again_whatever_the_beacon_says(site, web):

@@ -456,6 +456,56 @@ BUGS = (
         new="    unlock.PREFIX",
         tests="tests/integration/test_marked_secrets.py -k 'stop and file'",
     ),
+    # --- workers that may nothing, and many nodes ---
+    Bug(
+        name="the fetch worker may start programs",
+        file="nodeagent/source/seccomp.py",
+        old="if not (programs and name in _START)",
+        new="if name not in _START",
+        tests="tests/unit/source/test_seccomp.py -k list",
+    ),
+    Bug(
+        name="calls of another ABI pass the filter",
+        file="nodeagent/source/seccomp.py",
+        old="code += [(_ABOVE, 0, 1, _X32 - 1), _refuse()]",
+        new="code += []",
+        tests="tests/unit/source/test_seccomp.py -k abi",
+    ),
+    Bug(
+        name="the exporter may write where everybody may",
+        file="nodeagent/source/reach.py",
+        old="return Reach(write=[str(store.parent)], read=_libraries())",
+        new='return Reach(write=["/"], read=_libraries())',
+        tests="tests/integration/test_source_hostile.py -k exporter",
+    ),
+    Bug(
+        name="a poll worker speaks for steps",
+        file="nodeagent/workers/worker.py",
+        old="if isinstance(value, self._kinds):",
+        new="if isinstance(value, EVENT_TYPES):",
+        tests="tests/unit/workers/test_worker.py -k kind",
+    ),
+    Bug(
+        name="a beacon is believed for ever",
+        file="nodeagent/source/beacon.py",
+        old="not (oldest < memory.asked <= now < memory.until)",
+        new="not memory.asked",
+        tests="tests/unit/source/test_beacon.py -k age",
+    ),
+    Bug(
+        name="a beacon chooses what the server was not asked about",
+        file="nodeagent/source/beacon.py",
+        old="if memory.commit != commit or not (",
+        new="if not (",
+        tests="tests/unit/source/test_beacon.py -k not_asked",
+    ),
+    Bug(
+        name="a refused history is forgotten because the beacon is content",
+        file="nodeagent/source/poll.py",
+        old="        light.failed()\n",
+        new="",
+        tests="tests/integration/test_source_beacon.py -k refused",
+    ),
     # --- seeing before doing ---
     Bug(
         name="a plan touches the ledger",
