@@ -52,9 +52,10 @@ def confine(user: str, reach: Reach) -> None:
 
     No program but those can be started, and none could give anything back: ``no_new_privs`` switches off set-user-ID
     and file capabilities, so that the capability bounding set, which would cost 0.3 ms, need not be emptied too. The
-    process dies with its parent, and a process of the same user can neither trace nor dump it. Descriptors stay: who
-    forked closes what was not meant for this process. A process that is not root only hardens itself, and must be that
-    user already.
+    process dies with its parent, and a process of the same user can neither trace nor dump it. Standard output and
+    error lead nowhere any more: they are the journal, or root's terminal, from which it could read, too. Other
+    descriptors stay: who forked closes what was not meant for this process. A process that is not root only hardens
+    itself, and must be that user already.
 
     Raises:
         FetchUserMissing: there is no such user, or this process may not become it.
@@ -62,6 +63,7 @@ def confine(user: str, reach: Reach) -> None:
     parent = os.getppid()
     entry = account(user)
     if os.geteuid() == 0:
+        _be_silent()
         os.setgroups([])
         os.setresgid(entry.pw_gid, entry.pw_gid, entry.pw_gid)
         os.setresuid(entry.pw_uid, entry.pw_uid, entry.pw_uid)
@@ -105,6 +107,13 @@ def account(user: str) -> pwd.struct_passwd:
             f"user {user}: does not exist, and the repository is never fetched as root: create it with "
             "systemd-sysusers (the package's sysusers.d/nodeagent.conf), or set source.user"
         ) from error
+
+
+def _be_silent() -> None:
+    null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    for number in (1, 2):
+        os.dup2(null, number)
+    os.close(null)
 
 
 def _replace_environment(**wanted: str) -> None:

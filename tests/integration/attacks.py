@@ -170,6 +170,12 @@ def _call_with_data(node: Node) -> None:
         ours.sendto(b"hello", socket.MSG_FASTOPEN, ("127.0.0.1", node.other_port))
 
 
+def _speak_as_the_daemon(_: Node) -> None:
+    """Its output is the journal, where a line may begin with a severity, or root's terminal, which can be read, too."""
+    if all(os.path.samestat(os.fstat(number), os.stat(os.devnull)) for number in (1, 2)):
+        raise PermissionError("nobody listens")
+
+
 def _wait_for_callers(_: Node) -> None:
     with socket.socket() as ours:
         ours.listen()
@@ -234,6 +240,7 @@ ATTACKS: dict[str, Callable[[Node], object]] = {
     "wait for callers": _wait_for_callers,
     "call another port": lambda n: socket.create_connection(("127.0.0.1", n.other_port), 5).close(),
     "call another port with data": _call_with_data,
+    "speak as the daemon": _speak_as_the_daemon,
     "make a namespace": lambda _: _system_call("unshare", _NEW_USER),
     "load a program into the kernel": lambda _: _system_call("bpf", 0, None, 0),
     "make a ring": lambda _: _system_call("io_uring_setup", 1, bytes(120)),

@@ -117,6 +117,10 @@ def without_limit(which):
     return patch
 
 
+def without_silence():
+    confine._be_silent = lambda: None
+
+
 SWITCHED_OFF = {
     "Landlock's files": (
         without_files,
@@ -158,6 +162,7 @@ SWITCHED_OFF = {
         without_judgement,
         {"limit a process", "use shared memory", "call another port with data"},
     ),
+    "an output that leads nowhere": (without_silence, {"speak as the daemon"}),
     "the limit of processes": (without_limit(resource.RLIMIT_NPROC), {"start a thread"}),
     "the limit of memory": (without_limit(resource.RLIMIT_DATA), {"use more memory"}),
     "the limit of core files": (without_limit(resource.RLIMIT_CORE), {"dump core"}),
