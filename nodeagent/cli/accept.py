@@ -13,6 +13,7 @@ from nodeagent import reconcile
 from nodeagent.cli import password
 from nodeagent.cli.wording import commit_as_json, commit_line, safe
 from nodeagent.config import DEFAULT_FILE, Config, load
+from nodeagent.daemon import hearsay
 from nodeagent.errors import InvalidConfiguration, LedgerUnavailable, NotNow, by_code
 from nodeagent.ledger import accepted, database, statements, watch
 from nodeagent.ledger.accepted import Acceptance
@@ -22,7 +23,6 @@ from nodeagent.model.events import Notice
 from nodeagent.model.outcomes import AcceptOutcome, Failure
 from nodeagent.report.journal import open_reporter
 from nodeagent.source.remote import refs
-from nodeagent.workers import worker
 
 _NOTICE = 5  # syslog severity
 _UNSET = 2**32 - 1  # of /proc/self/loginuid: no login
@@ -60,7 +60,7 @@ def _accept(args: argparse.Namespace) -> int:
     former, origin = _stands_at(config)
     reporter = open_reporter()
     with password.unlocked(config, args.password_file):
-        found = worker.run(
+        found = hearsay.run(
             "fetch", lambda _reporter, _stop: reconcile.examine(config, args.revision), reporter,
             time_limit=config.source.fetch_limit,
         )  # fmt: skip

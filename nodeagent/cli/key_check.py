@@ -10,6 +10,7 @@ from pathlib import Path
 
 from nodeagent.cli import password
 from nodeagent.config import DEFAULT_FILE, Config, load
+from nodeagent.daemon import hearsay
 from nodeagent.enroll import node_files
 from nodeagent.errors import FetchUserMissing, NodeagentError, PostScriptMissing
 from nodeagent.lint.check import lint
@@ -22,7 +23,6 @@ from nodeagent.source import check
 from nodeagent.source.check import Finding
 from nodeagent.source.confine import account
 from nodeagent.source.remote.access import wants_key
-from nodeagent.workers import worker
 from nodeagent.workers.stop import Stop
 
 SCHEMA = 1
@@ -100,7 +100,7 @@ def _ask(config: Config, key: bytes, credentials: Path | None, home: Path, *, co
         def job(reporter: Reporter, stop: Stop) -> PollOutcome:
             return PollOutcome(commit=check.fetch(config, url, key, credentials, home, confined=confined), moved=False)
 
-        outcome = worker.run("check", job, _Silent(), time_limit=config.source.fetch_limit)
+        outcome = hearsay.run("check", job, _Silent(), time_limit=config.source.fetch_limit)
         if isinstance(outcome, PollOutcome):
             return outcome.commit
         assert isinstance(outcome, Failure)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from nodeagent import node, reconcile
 from nodeagent.config import Config, Jobs
+from nodeagent.daemon import hearsay
 from nodeagent.errors import InvalidConfiguration, by_code
 from nodeagent.evaluation import Settings
 from nodeagent.jobs.probe import Probe
 from nodeagent.model.events import Notice, Reporter
 from nodeagent.model.outcomes import Failure, PollOutcome
-from nodeagent.workers import worker
 from nodeagent.workers.stop import Stop
 
 _WARNING = 4  # syslog severity
@@ -53,7 +53,7 @@ def demand_no_args(args: argparse.Namespace) -> None:
 def newest(config: Config, reporter: Reporter) -> str:
     """The newest commit; empty, with a warning, when the server cannot be asked: then the last one is enforced."""
     job = functools.partial(_poll, config)
-    found = worker.run("fetch", job, reporter, time_limit=config.source.fetch_limit)
+    found = hearsay.run("fetch", job, reporter, time_limit=config.source.fetch_limit)
     failure = found.failure if isinstance(found, PollOutcome) else found
     if isinstance(failure, Failure):
         if not failure.transient:
@@ -68,7 +68,7 @@ def named(config: Config, name: str, reporter: Reporter) -> str:
     Raises:
         NodeagentError: it cannot be had.
     """
-    found = worker.run(
+    found = hearsay.run(
         "fetch", lambda _reporter, _stop: reconcile.fetch_named(config, name), reporter,
         time_limit=config.source.fetch_limit,
     )  # fmt: skip

@@ -9,9 +9,11 @@ import re
 from dataclasses import replace
 
 from nodeagent.errors import TransientError, WorkerFailed, by_code
-from nodeagent.model.events import Event, Looked, Notice
-from nodeagent.model.outcomes import Failure, PollOutcome
+from nodeagent.model.events import Event, Looked, Notice, Reporter
+from nodeagent.model.outcomes import AcceptOutcome, Failure, PollOutcome
 from nodeagent.source.foreign import one_line
+from nodeagent.workers import worker
+from nodeagent.workers.worker import Job
 
 KINDS = (Looked, Notice)
 """What a poll worker may report; another kind ends it."""
@@ -45,13 +47,30 @@ class Hearsay:
         )
 
 
-def outcome(said: object) -> PollOutcome | Failure:
+def run(name: str, job: Job, reporter: Reporter, *, time_limit: float) -> PollOutcome | AcceptOutcome | Failure:
+    """:func:`nodeagent.workers.worker.run` for a command line whose worker speaks to the network."""
+    return outcome(worker.run(name, job, _Filter(reporter), time_limit=time_limit, kinds=KINDS))
+
+
+class _Filter:
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self._said = Hearsay()
+
+    def report(self, event: Event) -> None:
+        if notice := self._said.event(event):
+            self._reporter.report(notice)
+
+
+def outcome(said: object) -> PollOutcome | AcceptOutcome | Failure:
     """What the worker came to."""
     match said:
         case Failure():
             return _failure(said)
         case PollOutcome(commit=commit, failure=failure) if _HEX.fullmatch(commit):
             return said if failure is None else replace(said, failure=_failure(failure))
+        case AcceptOutcome(commit=commit, head=head, shown=shown) if _HEX.fullmatch(commit) and _HEX.fullmatch(head):
+            return replace(said, shown=_text(shown))
         case _:
             message = "the poll worker gave what is no commit; this is a fault of nodeagent's own, or it was taken over"
             return Failure(code=WorkerFailed.code, message=message, transient=True)

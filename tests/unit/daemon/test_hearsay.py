@@ -2,8 +2,10 @@ import pytest
 
 from nodeagent.daemon import hearsay
 from nodeagent.daemon.hearsay import Hearsay
-from nodeagent.model.events import Looked, Notice
-from nodeagent.model.outcomes import ApplyOutcome, Failure, Mode, PollOutcome
+from nodeagent.model.evaluation import Commit
+from nodeagent.model.events import Event, Looked, Notice, Reporter
+from nodeagent.model.outcomes import AcceptOutcome, ApplyOutcome, Failure, Mode, PollOutcome
+from nodeagent.workers.stop import Stop
 
 COMMIT = "0123456789abcdef" * 2 + "01234567"
 
@@ -63,3 +65,33 @@ def test_a_failure_has_a_known_code_with_its_own_disposition_and_one_line() -> N
         failure = found.failure if isinstance(found, PollOutcome) else found
         assert failure == Failure(code="WorkerFailed", message=r"Reassuring: all\nis well", transient=True)
     assert hearsay.outcome(failed("HostKeyMismatch", transient=True)) == failed("HostKeyMismatch", transient=False)
+
+
+def test_a_command_line_hears_no_more_of_a_worker_than_the_daemon_does() -> None:
+    class Recorder:
+        heard: list[Event] = []  # noqa: RUF012 - of this test alone
+
+        def report(self, event: Event) -> None:
+            self.heard.append(event)
+
+    def job(reporter: Reporter, stop: Stop) -> PollOutcome:
+        reporter.report(Looked(quiet=True))
+        reporter.report(Notice(priority=0, text="a\33[2J", code="Reassuring"))
+        return failed("Reassuring", "all\nis well")
+
+    found = hearsay.run("fetch", job, Recorder(), time_limit=20)
+    assert Recorder.heard == [Notice(priority=4, text=r"a\x1b[2J", code="WorkerFailed")]
+    assert isinstance(found, PollOutcome)
+    assert found.failure == Failure(code="WorkerFailed", message=r"Reassuring: all\nis well", transient=True)
+
+
+@pytest.mark.parametrize(("commit", "text"), [(COMMIT, "main\33[2J"), ("../etc", "main")])
+def test_what_is_found_of_a_commit_to_accept_names_commits(commit: str, text: str) -> None:
+    origin = Commit(author="A", authored=0, subject="s")
+    said = AcceptOutcome(commit=commit, head=COMMIT, shown=text, origin=origin, needed=True)
+    found = hearsay.outcome(said)
+    if commit == COMMIT:
+        assert isinstance(found, AcceptOutcome)
+        assert found.shown == r"main\x1b[2J"
+    else:
+        assert isinstance(found, Failure)
