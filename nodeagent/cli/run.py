@@ -125,7 +125,7 @@ def plan_of(config: Config) -> Plan:
         ready_needs_all=config.ready.require == "all-steps",
         schedule=Schedule(interval=config.interval, jitter=config.jitter, place=place_of(node.hostname())),
         poll=look,
-        poll_limit=config.source.fetch_limit + config.interval,
+        poll_limit=config.source.fetch_limit,
         apply=apply,
         observation_holds=_OBSERVATION_HOLDS,
         apply_limit=config.evaluation_timeout + config.source.fetch_limit + _MARGIN,

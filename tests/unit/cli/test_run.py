@@ -56,7 +56,7 @@ def test_the_limits_of_the_plan_follow_from_the_configuration(file: Path) -> Non
     plan = plan_of(load(file))
     assert plan.url == "ssh://git@host/repo"
     assert (plan.schedule.interval, plan.schedule.jitter) == (60, 0.05)
-    assert plan.poll_limit == 70
+    assert plan.poll_limit == 10
     assert plan.apply_limit == 170
 
 
