@@ -2,6 +2,7 @@
 
 import datetime
 import re
+import urllib.parse
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -16,6 +17,15 @@ _HOST_KEY = re.compile(r"(?:@[a-z-]+\s+)?\S+\s+[a-z][\w@.-]+\s+AAAA[A-Za-z0-9+/]
 _PROXY = re.compile(r"http://[^\s@/?#]+/?")
 _BEACON = re.compile(r"https?://[^\s@/?#]+/[^\s#]*|(?:file://)?/[^\0]+")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def _is_url(text: str) -> bool:
+    """Whether it can stand in a request: in ASCII, with a host, and with a port that there is, if with any."""
+    try:
+        found = urllib.parse.urlsplit(text)
+        return text.isascii() and bool(found.hostname) and found.port != 0
+    except ValueError:
+        return False
 
 
 class Source(Table):
@@ -98,16 +108,17 @@ class Source(Table):
     @field_validator("proxy")
     @classmethod
     def _proxy(cls, value: str) -> str:
-        if value and not _PROXY.fullmatch(value):
+        if value and not (_PROXY.fullmatch(value) and _is_url(value)):
             raise ValueError("http://HOST:PORT is needed, without a user and a password")
         return value
 
     @field_validator("beacon")
     @classmethod
     def _beacon(cls, value: str) -> str:
-        if value and not _BEACON.fullmatch(value):
+        if value and not (_BEACON.fullmatch(value) and (not value.startswith("http") or _is_url(value))):
             raise ValueError(
-                "http://HOST[:PORT]/PATH, https://HOST[:PORT]/PATH, file:///PATH or /PATH is needed, without a password"
+                "http://HOST[:PORT]/PATH or https://HOST[:PORT]/PATH (in ASCII), file:///PATH or /PATH is needed, "
+                "without a password"
             )
         return value
 

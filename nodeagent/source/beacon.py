@@ -116,8 +116,9 @@ class Beacon:
         if url.startswith(("http://", "https://")):
             return self._fetch(url)
         try:
-            with open(url.removeprefix("file://"), "rb") as file:
-                return _commit_in(file.read(_MOST))
+            file = os.open(url.removeprefix("file://"), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a fifo would wait
+            with contextlib.closing(os.fdopen(file, "rb", buffering=0)):
+                return _commit_in(os.read(file, _MOST))
         except OSError as error:
             raise BeaconError(error.strerror or str(error)) from error
 
@@ -138,12 +139,15 @@ class Beacon:
             raise BeaconError(one_line(error.strerror or str(error))) from error
         except http.client.HTTPException as error:
             raise BeaconError(f"no answer in HTTP: {one_line(str(error) or type(error).__name__)[:200]}") from error
+        except ValueError as error:
+            raise BeaconError(f"the server redirects to what is no address: {one_line(str(error))[:200]}") from error
         if status == http.HTTPStatus.NOT_MODIFIED and self._said:
             return self._said
         if status != http.HTTPStatus.OK:
             raise BeaconError(f"the server answers with {status}")
         said = _commit_in(body)
-        self._tag = headers.get("ETag", "")[:_MOST] if headers.get("ETag", "").isprintable() else ""
+        tag = headers.get("ETag", "")[:_MOST]
+        self._tag = tag if _is_tag(tag) else ""
         return said
 
     def _get(self, url: str, limit: float) -> "tuple[int, Any, bytes]":
@@ -232,11 +236,16 @@ def _read(file: Path) -> Memory:
         with open(file, "rb") as stream:
             found = json.loads(stream.read(4 * _MOST))
         memory = Memory(**found)
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return Memory()
     kinds = {"asked": float, "until": float}
     whole = all(isinstance(value, kinds.get(name, str)) for name, value in asdict(memory).items())
-    return memory if whole else Memory()
+    return memory if whole and _is_tag(memory.tag) else Memory()
+
+
+def _is_tag(text: str) -> bool:
+    """Whether it may stand in a request."""
+    return text.isascii() and text.isprintable()
 
 
 def port(url: str) -> int | None:

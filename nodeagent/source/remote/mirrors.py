@@ -77,7 +77,7 @@ class Servers:
         try:
             with self._memory.open("rb") as stream:
                 found = json.loads(stream.read(_MOST))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         times = found.items() if isinstance(found, dict) else ()
         return {url: at for url, at in times if isinstance(at, float)}

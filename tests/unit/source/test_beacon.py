@@ -2,6 +2,8 @@
 
 import http.server
 import itertools
+import json
+import os
 import threading
 import time
 from pathlib import Path
@@ -140,7 +142,9 @@ def test_another_source_or_beacon_begins_anew(tmp_path):
     assert not at(tmp_path / "beacon", tmp_path, asked="", ref="other").confirms(COMMIT)
 
 
-@pytest.mark.parametrize("memory", ["", "[]", "{}", '{"asked": "now"}', '{"commit": 1}', '{"new": ""}', "\0"])
+@pytest.mark.parametrize(
+    "memory", ["", "[]", "{}", '{"asked": "now"}', '{"commit": 1}', '{"new": ""}', "\0", "[" * 16_000]
+)
 def test_a_memory_that_is_none_is_no_memory(tmp_path, memory):
     (tmp_path / "beacon").write_text(f"{COMMIT}\n")
     at(tmp_path / "beacon", tmp_path)
@@ -153,6 +157,21 @@ def test_a_memory_that_is_none_is_no_memory(tmp_path, memory):
 )
 def test_garbage_is_no_commit(tmp_path, content):
     (tmp_path / "beacon").write_bytes(content)
+    with pytest.raises(BeaconError, match="40 hexadecimal digits"):
+        at(tmp_path / "beacon", tmp_path).confirms(COMMIT)
+
+
+def test_a_tag_that_is_none_is_not_sent(tmp_path, server):
+    for tag in ("one\r\nHost: elsewhere", "\u2603"):
+        at(server.url, tmp_path)
+        memory = json.loads((tmp_path / "beacon.json").read_text())
+        (tmp_path / "beacon.json").write_text(json.dumps({**memory, "tag": tag, "said": COMMIT}))
+        assert not at(server.url, tmp_path, asked="").confirms(COMMIT)
+    assert server.asked == []
+
+
+def test_a_fifo_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "beacon")
     with pytest.raises(BeaconError, match="40 hexadecimal digits"):
         at(tmp_path / "beacon", tmp_path).confirms(COMMIT)
 
@@ -187,6 +206,13 @@ def test_a_redirect_is_followed_on_the_same_host_only_and_not_for_ever(tmp_path,
     with pytest.raises(BeaconError, match="302"):
         at(server.url, tmp_path).confirms(COMMIT)
     assert len(server.asked) == 4
+
+
+@pytest.mark.parametrize("location", ["http://[", "/\xe9"])
+def test_a_redirect_to_what_is_no_address_is_an_error(tmp_path, server, location):
+    server.answer = say("", 302, Location=location)
+    with pytest.raises(BeaconError, match="no address"):
+        at(server.url, tmp_path).confirms(COMMIT)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 import json
 import time
 
+import pytest
+
 from nodeagent.errors import HostKeyMismatch, RemoteUnreachable, RepositoryNotFound
 from nodeagent.source.remote.mirrors import ASIDE, Servers, none_left
 
@@ -24,6 +26,12 @@ def test_a_memory_that_is_old_or_from_the_future_does_not_count(tmp_path):
     for at in (now - ASIDE - 1, now + 60, True, "x", None, [1]):
         (tmp_path / "memory").write_text(json.dumps({URLS[0]: at}))
         assert list(Servers(URLS, tmp_path / "memory").order()) == list(URLS)
+
+
+@pytest.mark.parametrize("memory", ["", "[]", "{", "[" * 60_000])
+def test_a_memory_that_is_none_is_no_memory(tmp_path, memory):
+    (tmp_path / "memory").write_text(memory)
+    assert list(Servers(URLS, tmp_path / "memory").order()) == list(URLS)
 
 
 def test_servers_that_are_configured_no_more_are_forgotten(tmp_path):
