@@ -255,6 +255,10 @@ f() { while read -r l; do echo "$1 $l" >>/etc/f; echo "$l"; done; }; seq 9 | f a
 AGAIN = r"""
 exec 3>>/etc/f; echo x >&3; exec 3>&-
 exec >>/etc/f; echo x
+{ echo x >&3; } 3>>/etc/f
+n=1; for i in 1 2; do { echo $i; break $n; } >>/etc/f; done
+IFS=:; F=/etc/f:/etc/g; echo x | tee -a $F
+IFS=:; F=/etc/f; echo x | tee -a $F
 echo x >>/etc/[f]
 awk '{print >> "/etc/f"}' files/a
 dd if=files/a oflag=append conv=notrunc of=/etc/f 2>/dev/null

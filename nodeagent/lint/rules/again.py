@@ -61,7 +61,7 @@ def _appended(place: Place) -> Iterator[Word]:
     redirects: tuple[Redirect, ...] = node.redirects if isinstance(node, Command | Compound) else ()
     kept = isinstance(node, Command) and node.name == "exec"  # whatever its number: it is written to further down
     for redirect in redirects:
-        if redirect.operator in {">>", "&>>"} and redirect.target and (kept or redirect.descriptor in {None, 1}):
+        if redirect.operator in {">>", "&>>"} and redirect.target and (kept or redirect.descriptor != 2):
             yield redirect.target
     if isinstance(node, Command) and node.name == "tee":
         options = [w for w in node.words[1:] if w.text.startswith(b"-")]
