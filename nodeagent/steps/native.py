@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from nodeagent.apply import append, complaint, copy, merge, write
-from nodeagent.apply.paths import is_plain_destination, open_directory, refusal
+from nodeagent.apply.paths import open_directory
+from nodeagent.apply.redirection import is_plain_destination, refusal
 from nodeagent.apply.rsync import CopyOptions, is_local
 from nodeagent.apply.rsync import parse as parse_flags
 from nodeagent.evaluate.copy_function import CopyFunction

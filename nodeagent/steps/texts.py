@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from nodeagent.apply.paths import is_plain_destination, refusal
+from nodeagent.apply.redirection import is_plain_destination, refusal
 from nodeagent.evaluate.stand import Stand
 from nodeagent.evaluate.statements import Instrumented
 from nodeagent.model.evaluation import Statement
