@@ -5,6 +5,7 @@ import functools
 import os
 import pwd
 import shutil
+import stat
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from nodeagent.config import Config
 from nodeagent.errors import NodeagentError, ReferenceNotFound, TransientError
 from nodeagent.model.events import Notice, Reporter
 from nodeagent.model.outcomes import AcceptOutcome, Failure, PollOutcome
+from nodeagent.node import needs
 from nodeagent.source import beacon, bounds, libgit2, reach, storage
 from nodeagent.source.beacon import Beacon, BeaconError
 from nodeagent.source.confine import account, confine
@@ -40,18 +42,21 @@ def prepare(config: Config) -> None:
     Raises:
         FetchUserMissing: the user that fetches does not exist.
         InvalidConfiguration: the known_hosts cannot be read.
+        NodeUnusable: a file system is full or read-only.
     """
     user = account(config.source.user)
-    access.prepare(config, home_path(config))
     directory = store_path(config).parent
-    try:
-        found = os.lstat(directory)
-    except FileNotFoundError:
-        storage.make_passable(directory.parent)
-        directory.mkdir(mode=0o700)
-        found = os.lstat(directory)
-    if os.geteuid() == 0 and (found.st_uid, found.st_gid) != (user.pw_uid, user.pw_gid):
-        _give(directory, user)
+    with needs(config.paths.runtime):
+        access.prepare(config, home_path(config))
+    with needs(directory):
+        try:
+            found = os.lstat(directory)
+        except FileNotFoundError:
+            storage.make_passable(directory.parent)
+            directory.mkdir(mode=0o700)
+            found = os.lstat(directory)
+        if os.geteuid() == 0 and (found.st_uid, found.st_gid) != (user.pw_uid, user.pw_gid):
+            _give(directory, user)
 
 
 def warm(config: Config) -> None:
@@ -227,5 +232,8 @@ def _patience(config: Config) -> float:
 def _give(directory: Path, user: pwd.struct_passwd) -> None:
     """Hand the store's directory over, without what another fetch user left in it (libgit2 would refuse it)."""
     for left in directory.iterdir():
-        shutil.rmtree(left)
+        if stat.S_ISDIR(left.lstat().st_mode):
+            shutil.rmtree(left)
+        else:
+            left.unlink()
     os.chown(directory, user.pw_uid, user.pw_gid, follow_symlinks=False)

@@ -33,5 +33,5 @@ def make_passable(path: Path) -> None:
     """Make a directory, and those above it that are missing, for every user to enter, whatever the umask is."""
     if not path.is_dir():
         make_passable(path.parent)
-        path.mkdir()
+        path.mkdir(exist_ok=True)  # another process may have come first
         path.chmod(0o755)

@@ -1,16 +1,19 @@
 """A poll against a real OpenSSH server, in a child that gives up root as the daemon's does."""
 
+import ctypes
 import os
 import pwd
 import shutil
 import socket
 import subprocess  # noqa: TID251 - tests drive the real programs
+import threading
 from pathlib import Path
 
 import pytest
 
 from nodeagent.model.events import Notice
-from nodeagent.source.poll import store_path
+from nodeagent.source.poll import poll, store_path
+from tests.integration.conftest import Recorder, in_child
 
 PLAN = {"post.sh": "#!/bin/sh\n", "files/motd": "welcome\n"}
 
@@ -55,6 +58,41 @@ def test_the_first_poll_leaves_the_history_on_the_server(site):
     site.poll()
 
     assert (store_path(site.config()) / "shallow").read_text().split() == [site.repository.head]
+
+
+def test_another_fetch_user_takes_over_without_what_the_one_before_has_left(site):
+    commit = site.repository.commit(PLAN)
+    site.poll()
+    for name in ("mirrors.json", "beacon.json"):
+        (store_path(site.config()).parent / name).write_text("{}")
+    source = site.config().source.model_copy(update={"user": "daemon"})
+
+    outcome, _ = site.poll(site.config().model_copy(update={"source": source}))
+
+    assert (outcome.commit, outcome.failure) == (commit, None)
+    directory = store_path(site.config()).parent
+    assert [path.name for path in directory.iterdir()] == ["store.git"]
+    assert {path.stat().st_uid for path in (directory, *directory.iterdir())} == {pwd.getpwnam("daemon").pw_uid}
+
+
+@pytest.mark.parametrize("which", ["cache", "runtime"])
+def test_a_file_system_that_is_read_only_is_named(site, which):
+    site.repository.commit(PLAN)
+    config = site.config()
+    top = getattr(config.paths, which)
+    top.mkdir(parents=True, exist_ok=True)
+
+    def poll_on_read_only():
+        libc = ctypes.CDLL(None)
+        assert libc.unshare(0x00020000) == 0  # CLONE_NEWNS
+        assert libc.mount(None, b"/", None, 0x44000, None) == 0  # MS_REC | MS_PRIVATE
+        assert libc.mount(b"t", os.fsencode(top), b"tmpfs", 1, None) == 0  # MS_RDONLY
+        return poll(config, "", threading.Event(), Recorder(), None)
+
+    failure = in_child(poll_on_read_only).failure
+    assert failure.code == "NodeUnusable"
+    assert str(top) in failure.message
+    assert "read-only" in failure.message
 
 
 def test_a_poll_with_no_news_has_not_moved(site):

@@ -115,17 +115,22 @@ def _make_private_directory(runtime: Path) -> None:
 
 
 def _keep(kept: Path, key: bytes) -> None:
-    """Place the key whole or not at all, and drop the ones before it."""
+    """Place the key whole or not at all, and drop the ones before it; not what another process is about to place."""
     temporary = kept.with_name(f".{kept.name}.{os.getpid()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o400)
     try:
         with open(descriptor, "wb") as stream:
             stream.write(key)
         for old in kept.parent.glob(f"*{PREFIX}*"):
-            if old != temporary:
+            if old not in (temporary, kept) and not _is_at_work(old):
                 old.unlink(missing_ok=True)
         with contextlib.suppress(FileNotFoundError):  # who works at the same time has removed it: it is no loss
             temporary.rename(kept)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _is_at_work(temporary: Path) -> bool:
+    """Whether the process is there that made such a file, which it renames in the end."""
+    return temporary.name.startswith(".") and Path("/proc", temporary.suffix[1:]).exists()

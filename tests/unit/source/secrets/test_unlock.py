@@ -242,3 +242,36 @@ def test_a_full_tmpfs_is_named_and_no_part_of_a_key_stays(config):
         finally:
             os._exit(1)
     assert os.waitpid(pid, 0)[1] == 0
+
+
+def test_two_processes_that_open_the_key_at_a_time_leave_it_to_each_other(config, monkeypatch):
+    """A verb beside the daemon, say: the other one comes and goes while the first one is about to place the key."""
+    open_really, others = os.open, []
+
+    def open_and_be_overtaken(path, flags, mode=0o777, *, dir_fd=None):
+        found = open_really(path, flags, mode, dir_fd=dir_fd)
+        if flags & os.O_EXCL and not others:
+            others.append(os.fork())
+            if others == [0]:
+                os._exit(unlock(config, None) != KEY)
+            assert os.waitpid(others[0], 0)[1] == 0
+        return found
+
+    monkeypatch.setattr(os, "open", open_and_be_overtaken)
+    assert unlock(config, None) == KEY
+    assert others
+    assert len(kept(config)) == 1
+
+
+def test_what_a_killed_process_left_of_a_key_is_removed(config):
+    unlock(config, None)
+    (before,) = kept(config)
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    left = before.rename(before.with_name(f".{before.name}.{pid}"))
+
+    unlock(config, None)
+    assert before in kept(config)
+    assert left not in kept(config)
