@@ -258,3 +258,50 @@ def test_what_it_leaves_in_place_of_the_store_is_no_store(site, node):
     taken_over(site, job)
     outcome, _ = site.poll()
     assert (outcome.commit, outcome.failure) == (commit, None)
+
+
+@pytest.mark.parametrize("known", range(6))
+def test_a_fetch_does_its_work_with_what_an_older_kernel_knows_of_landlock(site, monkeypatch, known):
+    """Version 1 lets no file change its directory, though nobody asked for that."""
+    monkeypatch.setattr(landlock, "version", lambda: known)
+    current = site.repository.commit({"post.sh": "#!/bin/sh\n", "large": os.urandom(100_000)})
+    assert site.poll()[0].commit == current
+    for number in range(3):
+        newest = site.repository.commit({"large": os.urandom(100_000), "number": str(number)})
+        for _ in range(2):  # the second finds the store too large, and replaces it
+            outcome, _ = site.poll(current=current)
+            assert (outcome.commit, outcome.failure) == (newest, None)
+            current = newest
+    assert not site.poll(current=current)[0].moved
+
+
+def test_a_fetch_does_its_work_without_a_filter(site, monkeypatch):
+    monkeypatch.setattr(seccomp, "MACHINES", ())
+    commit = site.repository.commit({"post.sh": "#!/bin/sh\n"})
+    outcome, _ = site.poll()
+    assert (outcome.commit, outcome.failure) == (commit, None)
+
+
+def test_a_server_is_still_found_by_its_name(site):
+    """By /etc/hosts, and by what /etc/nsswitch.conf and the C library load for it."""
+    commit = site.repository.commit({"post.sh": "#!/bin/sh\n"})
+    site.known_hosts.write_text(site.server.known_hosts_line.replace("127.0.0.1", "localhost"))
+    outcome, _ = site.poll(site.config(source={"url": site.url.replace("127.0.0.1", "localhost")}))
+    assert (outcome.commit, outcome.failure) == (commit, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("hosts: files dns\n", True),
+        ("passwd: files\nhosts:\tfiles mymachines resolve [!UNAVAIL=return] files myhostname dns\n", True),
+        ("passwd: files\n", True),
+        ("hosts: files resolve # dns\n", False),
+        ("hosts: files sss\n", False),
+        (None, True),
+    ],
+)
+def test_local_sockets_are_left_to_it_only_where_no_dns_is_asked_for_hosts(tmp_path, text, expected):
+    if text is not None:
+        (tmp_path / "nsswitch.conf").write_text(text)
+    assert reach._asks_dns(str(tmp_path / "nsswitch.conf")) is expected
