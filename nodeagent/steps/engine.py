@@ -68,10 +68,10 @@ class Steps:
     # --- Handler ---
 
     def request(self, words: list[str], stand: Stand) -> str:
-        self._last_request = time.monotonic()
         verb, *arguments = words
-        if verb in {"st", "sx"}:
+        if verb in {"st", "sx"}:  # in the middle of a step, whose time goes on
             return self.texts.aside(verb, arguments, stand)
+        self._last_request = time.monotonic()
         self._open.keep(stand.texts)
         if not self._program.turns:  # the shell asks, so it waits for no other
             self.texts.end_all()

@@ -48,6 +48,28 @@ def test_a_text_that_was_cut_short_by_a_crash_is_whole_after_the_next_full_evalu
     assert (site.root / "f").read_text() == "head\nran\ntail\n"
 
 
+def test_what_was_appended_beside_the_shell_before_a_crash_stands_once(site):
+    loop = 'cat "$D/in" | while read -r l; do echo "$l" >>"$D/f"; [ $l != b ] || ' + KILL + "; done"
+    site.program('v=$(echo first >>"$D/f")\n' + loop)
+    (site.root / "in").write_text("a\nb\nc\n")
+    site.killed()
+    assert (site.root / "f").read_text() == "first\na\nb\n"
+    for force in (False, True, True):
+        assert not site.apply(force=force).failed
+        assert (site.root / "f").read_text() == "first\na\nb\nc\n"
+
+
+def test_a_text_that_changes_beside_the_shell_takes_the_place_of_the_old_one_and_goes_when_its_statement_goes(site):
+    def program(text):
+        return f'add() {{ echo "$1" >>"$D/f"; }}\nv=$(add "{text}")\n( echo job >>"$D/f" ) &\nwait\n'
+
+    assert applied(site, program("old")) == "old\njob\n"
+    (site.root / "f").write_text("before\nold\njob\nbehind\n")
+    assert applied(site, program("new")) == "before\nnew\njob\nbehind\n"
+    assert site.apply(force=True).failed is False
+    assert (site.root / "f").read_text() == "before\nnew\njob\nbehind\n"
+
+
 def test_a_text_that_changes_takes_the_place_of_the_old_one(site):
     (site.root / "f").write_text("first\n")
     assert applied(site, "echo a >>$D/f\necho b >>$D/f") == "first\na\nb\n"

@@ -236,6 +236,14 @@ def test_a_step_over_its_limit_is_ended_with_all_it_started(site):
         assert not Path("/proc", pid).exists()
 
 
+def test_what_a_step_appends_beside_the_shell_does_not_lengthen_its_time(site):
+    site.program('while :; do echo x >>"$D/a"; sleep 0.1; done | sort >"$D/b"\n[ -s "$D/a" ]')
+    done = site.apply(step=0.5)
+    (step,) = [step for step in done.steps if step.change is Change.FAILED]
+    assert "time limit of 0.5 s" in step.reason
+    assert done.exit_status == 0
+
+
 def test_a_step_that_was_ended_at_its_limit_failed_whatever_it_says(site):
     site.file("postscripts/calm", "#!/bin/sh\ntrap 'exit 0' TERM\nwhile :; do sleep 0.05; done\n", 0o755)
     site.program("RUN calm")

@@ -148,6 +148,13 @@ BUGS = (
         tests=f"{_CASES} -k named-by",
     ),
     Bug(
+        name="what is appended beside the shell lengthens the time of its step",
+        file="nodeagent/steps/engine.py",
+        old='        if verb in {"st", "sx"}:  #',
+        new='        self._last_request = time.monotonic()\n        if verb in {"st", "sx"}:  #',
+        tests=f"{_APPLY} -k lengthen",
+    ),
+    Bug(
         name="a read that a signal interrupted is not repeated",
         file="nodeagent/evaluate/prelude.sh",
         old="""while ! IFS= read -r __na_r <"$__na_p"; do""",
