@@ -2,6 +2,9 @@
 
 import argparse
 import json
+import os
+import subprocess  # noqa: TID251 - a process with another environment
+import sys
 
 import pytest
 
@@ -290,3 +293,15 @@ def test_each_mirror_is_tried_and_a_bad_one_named(site, check, copies):
     ]
     assert all(url in f["message"] for url, f in zip(mirrors, (f for f in told if f["check"] == "mirror"), strict=True))
     assert ("lint", "") in steps(output)
+
+
+def test_authorities_that_the_environment_names_do_not_count_beside_the_configured_ones(site, check, copies, place):
+    web, authority = copies
+    site.repository.commit(POST)
+    other = Authority(place / "other")
+    for ca_file, code in ((authority.file, 0), (other.file, 1)):
+        check("--json", url=web.url("repository.git"), ca_file=ca_file)  # writes the configuration
+        words = [sys.executable, "-m", "nodeagent", "key", "check", "--config", str(site.directory / "nodeagent.toml")]
+        # pygit2 would load it as it is imported.
+        environment = {**os.environ, "SSL_CERT_FILE": str(authority.file)}
+        assert subprocess.run(words, check=False, capture_output=True, env=environment, timeout=50).returncode == code

@@ -512,6 +512,77 @@ BUGS = (
         old="        light.failed()\n",
         new="",
         tests="tests/integration/test_source_beacon.py -k refused",
+    # --- the servers ---
+    Bug(
+        name="any host key is the server's",
+        file="nodeagent/source/remote/ssh.py",
+        old="if not valid or shown not in self._pinned().keys:",
+        new="if False:",
+        tests="tests/integration/test_source_poll.py -k changed_host_key",
+    ),
+    Bug(
+        name="a host's key at one port counts at another",
+        file="nodeagent/source/remote/ssh.py",
+        old="if not valid or shown not in self._pinned().keys:",
+        new="if not valid:",
+        tests="tests/integration/test_source_poll.py -k 'at_another_port'",
+    ),
+    Bug(
+        name="any certificate is the server's",
+        file="nodeagent/source/remote/https.py",
+        old="        if not valid:\n",
+        new="        if not certificate:\n",
+        tests="tests/integration/test_source_https.py -k 'authority or another_name or ended'",
+    ),
+    Bug(
+        name="the distribution's authorities count beside source.ca_file",
+        file="nodeagent/source/remote/https.py",
+        old="for path in [ca_file] if ca_file else _system():",
+        new="for path in [*([ca_file] if ca_file else []), *_system()]:",
+        tests="tests/unit/source/remote/test_https.py -k no_others",
+    ),
+    Bug(
+        name="the token is told to whoever asks",
+        file="nodeagent/source/remote/https.py",
+        old="        self._demand_same(url)\n",
+        new="",
+        tests="tests/unit/source/remote/test_https.py -k nobody_else",
+    ),
+    Bug(
+        name="a redirect leads anywhere",
+        file="nodeagent/source/remote/https.py",
+        old='repository.config[_REDIRECTS] = "false"',
+        new='repository.config[_REDIRECTS] = "true"',
+        tests="tests/integration/test_source_https.py -k redirect_to_another_host",
+    ),
+    Bug(
+        name="a mirror that is behind moves the node back",
+        file="nodeagent/source/following.py",
+        old="any(store.is_ancestor(old, new) for old in olds):\n            return Relation.ONWARD",
+        new="any(store.is_ancestor(new, old) or store.is_ancestor(old, new) for old in olds):\n"
+        "            return Relation.ONWARD",
+        tests="tests/integration/test_source_mirrors.py -k 'behind'",
+    ),
+    Bug(
+        name="a mirror with another history is passed over",
+        file="nodeagent/source/following.py",
+        old="            if relation is Relation.APART:\n",
+        new="            if relation is Relation.APART and not self._servers.several:\n",
+        tests="tests/integration/test_source_mirrors.py -k 'another_history'",
+    ),
+    Bug(
+        name="a dead server costs its time at each poll",
+        file="nodeagent/source/remote/mirrors.py",
+        old="key=lambda url: url in self._aside",
+        new="key=lambda url: False",
+        tests="tests/unit/source/remote/test_mirrors.py",
+    ),
+    Bug(
+        name="a bundle counts without what it builds on",
+        file="nodeagent/source/remote/bundle.py",
+        old="            if missing:\n",
+        new="            if False:\n",
+        tests="tests/integration/test_source_bundle.py -k without_what",
     ),
     # --- seeing before doing ---
     Bug(

@@ -2,8 +2,8 @@ import pytest
 
 from nodeagent.errors import AuthenticationFailed
 from nodeagent.model.address import parse
-from nodeagent.source.libgit2 import enums
-from nodeagent.source.remote.https import Callbacks, Login
+from nodeagent.source.libgit2 import enums, pygit2
+from nodeagent.source.remote.https import Callbacks, Login, trust
 
 LOGIN = Login(user="git", secret="token")
 PLAIN = enums.CredentialType.USERPASS_PLAINTEXT
@@ -52,3 +52,17 @@ def test_the_same_is_offered_once():
 
 def test_a_login_does_not_show_its_secret():
     assert "token" not in repr(LOGIN)
+
+
+def certificates(authorities):
+    """What OpenSSL is made to read."""
+    read = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(pygit2.settings), "set_ssl_cert_locations", lambda _, file, directory: read.append(file))
+        trust(authorities)
+    return read
+
+
+def test_with_a_ca_file_no_others_are_trusted(tmp_path):
+    assert certificates(tmp_path / "ca.pem") == [str(tmp_path / "ca.pem")]
+    assert len(certificates(None)) <= 1
