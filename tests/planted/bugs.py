@@ -512,6 +512,7 @@ BUGS = (
         old="        light.failed()\n",
         new="",
         tests="tests/integration/test_source_beacon.py -k refused",
+    ),
     # --- the servers ---
     Bug(
         name="any host key is the server's",

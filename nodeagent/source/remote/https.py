@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
-from nodeagent.errors import AuthenticationFailed, InvalidConfiguration
+from nodeagent.errors import AuthenticationFailed, CertificateInvalid, InvalidConfiguration
 from nodeagent.model.address import HTTP_PORT, HTTPS_PORT, Https
 from nodeagent.source.foreign import one_line
 from nodeagent.source.libgit2 import enums, pygit2
@@ -84,7 +84,13 @@ class Callbacks(asked.Callbacks):
     def certificate_check(self, certificate: bytes, valid: bool, host: bytes) -> bool:  # type: ignore[override] # see libgit2.py
         if not valid:
             # Only where something is wrong: cryptography takes 30 ms and some MiB.
-            from nodeagent.source.remote import certificate as reader  # noqa: PLC0415 - see above
+            try:
+                from nodeagent.source.remote import certificate as reader  # noqa: PLC0415 - see above
+            except ImportError as error:  # not within reach of the user that this process is now
+                raise CertificateInvalid(
+                    f"{self.server}: its certificate is not trusted: is it for {self.server.host}, not over, and its "
+                    "authority in source.ca_file?"
+                ) from error
 
             reader.refuse(self.server, certificate, self._ca_file)
         return True

@@ -1,6 +1,8 @@
+import sys
+
 import pytest
 
-from nodeagent.errors import AuthenticationFailed
+from nodeagent.errors import AuthenticationFailed, CertificateInvalid
 from nodeagent.model.address import parse
 from nodeagent.source.libgit2 import enums, pygit2
 from nodeagent.source.remote.https import Callbacks, Login, trust
@@ -66,3 +68,16 @@ def certificates(authorities):
 def test_with_a_ca_file_no_others_are_trusted(tmp_path):
     assert certificates(tmp_path / "ca.pem") == [str(tmp_path / "ca.pem")]
     assert len(certificates(None)) <= 1
+
+
+def test_a_certificate_is_refused_though_what_reads_it_cannot_be_had(monkeypatch):
+    monkeypatch.setitem(sys.modules, "nodeagent.source.remote.certificate", None)
+    monkeypatch.delattr("nodeagent.source.remote.certificate", raising=False)
+
+    with pytest.raises(CertificateInvalid, match=r"git\.example"):
+        Callbacks(parse("https://git.example/r"), LOGIN, None).certificate_check(b"x", False, b"git.example")
+
+
+def test_bytes_that_are_no_certificate_are_refused():
+    with pytest.raises(CertificateInvalid, match="cannot be read"):
+        Callbacks(parse("https://git.example/r"), LOGIN, None).certificate_check(b"x", False, b"git.example")
