@@ -12,10 +12,12 @@ import pytest
 from nodeagent.errors import KeyFileInvalid, TransientError
 from nodeagent.model.outcomes import Failure, PollOutcome
 from nodeagent.source import libgit2
-from nodeagent.source.poll import home_path, store_path
+from nodeagent.source.poll import home_path, poll, store_path
 from nodeagent.source.remote.access import Access
 from nodeagent.source.remote.translate import CAUSES
 from nodeagent.source.store import git
+from nodeagent.source.trust.history import ANYTHING
+from nodeagent.workers import worker
 from testbed import packs
 from testbed.loopback import raise_loopback
 from testbed.programs import wait_until
@@ -294,3 +296,28 @@ def test_half_of_all_packets_may_be_lost(site):
     command = ["git", "-c", "safe.directory=*", "-C", store, "fsck"]
     subprocess.run([*command, "--strict"], check=True, capture_output=True)
     assert not [file.name for file in store.rglob("*") if file.name.endswith(".lock") or "_git2_" in file.name]
+
+
+@pytest.mark.parametrize(("path", "code"), [("login", "RemoteUnreachable"), ("x/info/refs", "WorkerFailed")])
+def test_a_redirect_on_the_same_host_costs_at_most_the_worker(site, path, code):
+    """libgit2 goes round in circles at the first, and crashes at the second (a null pointer for the query; 1.9)."""
+    commit = site.repository.commit(PLAN)
+
+    def look(reporter, stop):
+        return poll(config, "", stop, reporter, None, standing=ANYTHING)
+
+    with WebServer(site.repository.bare.parent, None) as server:
+        config = site.config(source={"url": server.url("repository.git")})
+        server.location = server.url(f"{path}#")  # what comes behind it is no query then
+        found = worker.run("poll", look, Recorder(), time_limit=20)
+        server.location = ""
+        after = worker.run("poll", look, Recorder(), time_limit=20)
+
+    failure = found if isinstance(found, Failure) else found.failure
+    assert (failure.code, failure.transient) == (code, True), failure.message
+    assert (after.commit, after.failure) == (commit, None)
+
+
+class Recorder:
+    def report(self, event):
+        pass

@@ -107,12 +107,12 @@ CAUSES: Sequence[Cause] = (
         what="the server refuses access",
         error=AuthenticationFailed,
         mend="add the public half of the deploy key on the server, or correct the user in `source.url`",
-        texts=("http status code: 401", "http status code: 403", "authentication required", "authentication replays"),
+        texts=("http status code: 401", "http status code: 403", "authentication required"),
     ),
     Cause(
         what="the server sends the node elsewhere",
         error=RemoteUnreachable,
-        mend="set `source.url` to where it leads: no redirect to another host is followed",
+        mend="set `source.url` to where the repository is: no redirect to another host, or to a page, is followed",
         texts=("redirect",),
     ),
     Cause(

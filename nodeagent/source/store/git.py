@@ -250,7 +250,8 @@ class Store:
             if "out of memory" in str(error).lower():
                 raise RevisionRejected(_TOO_LARGE) from error
             raise StoreUnusable(
-                f"{self.path}: the store of fetched commits is damaged: {error}: it is made anew"
+                f"{self.path}: the store of fetched commits is damaged: {error}: it is made anew; if that does not "
+                "help, run git fsck on the server"
             ) from error
 
     def remote(self, url: str, access: Access) -> Remote | Bundle:
