@@ -332,11 +332,25 @@ def test_a_pack_with_any_changed_byte_is_refused_or_is_the_commit(node):
     node.assert_untouched()
 
 
-def test_thousands_of_refs_are_listed_in_bounded_memory(node):
-    lines = [b"%s refs/heads/%060d\n" % (node.commit.encode(), number) for number in range(20_000)]
+def serve_refs(node, count):
+    lines = [b"%s refs/heads/%060d\n" % (node.commit.encode(), number) for number in range(count)]
     node.serve([], bytes.fromhex(node.commit), refs=b"".join([*lines, node.commit.encode() + b" refs/heads/main\n"]))
 
+
+def test_thousands_of_refs_are_listed_in_bounded_memory(node):
+    serve_refs(node, 20_000)
+
     assert node.cycle() == ("", "")
+
+
+def test_more_refs_than_fit_into_memory_are_refused(node):
+    node.config = node.config.model_copy(update={"limits": node.config.limits.model_copy(update={"file_bytes": 1})})
+    serve_refs(node, 300_000)
+
+    code, message = node.cycle()
+
+    assert code == "RevisionRejected"
+    assert "limits.file_bytes" in message
 
 
 def test_refs_without_end_are_given_up(node):

@@ -26,7 +26,7 @@ from nodeagent.source.remote.refs import ASIDE, FETCHED, Target
 _SIGNATURES = {b"# v2 git bundle\n": 2, b"# v3 git bundle\n": 3}
 _LINE = re.compile(rb"(?P<prerequisite>-)?(?P<oid>[0-9a-f]{40})(?: (?P<rest>[^\n]*))?\n")
 _LONGEST_LINE = 65_536  # bytes
-_MOST_LINES = 1_000_000  # refs and prerequisites
+_LONGEST_HEADER = 32 * 2**20  # bytes: half a million refs; in memory it is several times as large
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,14 +68,16 @@ def read_header(file: BinaryIO) -> Header:
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:
-    for _ in range(_MOST_LINES):
+    left = _LONGEST_HEADER
+    while left > 0:
         line = file.readline(_LONGEST_LINE)
+        left -= len(line)
         if line == b"\n":
             return
         if not line.endswith(b"\n"):
             raise ValueError("is damaged: its header does not end")
         yield line
-    raise ValueError(f"has more than {_MOST_LINES} lines of header")
+    raise ValueError(f"has a header of more than {_LONGEST_HEADER} bytes")
 
 
 def _demand_known(line: bytes) -> None:

@@ -7,7 +7,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from nodeagent.errors import AuthenticationFailed, ReferenceNotFound, RemoteUnreachable
+from nodeagent.errors import AuthenticationFailed, ReferenceNotFound, RemoteUnreachable, RevisionRejected
 from nodeagent.model.address import Address, Https, Local, Ssh, parse
 from nodeagent.source.foreign import one_line
 from nodeagent.source.libgit2 import pygit2
@@ -35,13 +35,13 @@ class Remote:
 
         Raises:
             RemoteUnreachable, AuthenticationFailed, HostKeyUnknown, HostKeyMismatch, RepositoryNotFound,
-            ReferenceNotFound, KeyFileInvalid
+            ReferenceNotFound, KeyFileInvalid, RevisionRejected
         """
         with self._translated(Stage.ASKING):
             self._callbacks.prepare(self._repository)
             listed = self._remote.list_heads(callbacks=self._callbacks, proxy=self._proxy)
             heads = {head.name: str(head.oid) for head in listed if head.name is not None}
-        return find(self._url, heads, ref)
+            return find(self._url, heads, ref)
 
     def fetch(self, target: Target, *, whole: bool, aside: bool = False) -> None:
         """Fetch what :meth:`find` found, over the connection that it made.
@@ -74,6 +74,11 @@ class Remote:
         """Turn libgit2's errors into nodeagent's; what the callbacks raised passes as it is."""
         try:
             yield
+        except MemoryError as error:  # Python's own share; what libgit2 lacks is a GitError
+            raise RevisionRejected(
+                f"{self._shown}: what the server lists takes more memory than [limits] allows: remove refs there, "
+                "or raise limits.file_bytes"
+            ) from error
         except pygit2.GitError as error:
             found = translate.failure(error, stage)
             if found.error is AuthenticationFailed:

@@ -57,6 +57,14 @@ def test_what_is_no_bundle_that_can_be_used_is_refused_with_the_reason(text, rea
         header(text)
 
 
+def test_a_header_without_end_is_given_up_before_it_fills_the_memory():
+    file = io.BytesIO(b"# v2 git bundle\n" + f"-{A} {'x' * 60_000}\n".encode() * 2000)
+
+    with pytest.raises(ValueError, match="header of more than"):
+        read_header(file)
+    assert file.tell() < 40 * 2**20
+
+
 @given(st.binary(max_size=300))
 def test_no_bytes_break_the_reader(data):
     for start in (b"", b"# v2 git bundle\n", b"# v3 git bundle\n"):
