@@ -66,7 +66,7 @@ __na_tx() { # NUMBER: the end of a text: the agent places it. Where that failed,
 # may go on when the agent has ended.
 __na_st() {
   __na_r=''
-  if [ -p "$__na_q" ]; then __na_call st "$1" "$__na_t"; fi
+  if [ -p "$__na_q" ]; then __na_call st "$1" "$__na_t" "$__na_e"; fi
   __na_e="${__na_r%% *} $__na_e"
   case $__na_r in '' | *' ') __na_o=$__na_t ;; *) __na_o=${__na_r#* } ;; esac
 }

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from nodeagent.apply.redirection import is_plain_destination, refusal
@@ -59,11 +59,14 @@ class Texts:
         )
 
     def aside(self, verb: str, arguments: Sequence[str], stand: Stand) -> str:
-        """A process beside the shell begins (``st PLACE TARGET``) or ends (``sx PLACE NUMBER STATUS``) a text."""
+        """A process beside the shell begins (``st PLACE TARGET NUMBERS``, those that it is in the middle of) or ends
+        (``sx PLACE NUMBER STATUS``) a text."""
         if verb == "sx":
             frame = self._aside.pop(int(arguments[1]), None)
             return str(self._native.place(frame, int(arguments[2]))) if frame is not None else "0"
         place, target = int(arguments[0]), arguments[1]
+        if not self._program.turns:  # one process at a time: what it is not in the middle of was left
+            self._end(set(self._aside) - set(map(int, arguments[2].split())))
         self._last += 1
         frame = self.begin(place, self._program.statements[place], target, stand, name=f"aside-{self._last}")
         if frame.statement is None:
@@ -78,9 +81,11 @@ class Texts:
 
     def end_all(self) -> None:
         """Whatever printed them has ended, perhaps in their middle."""
-        for frame in [*self._aside.values()]:
-            self._native.place(frame, 1)
-        self._aside.clear()
+        self._end(self._aside.keys())
+
+    def _end(self, numbers: Iterable[int]) -> None:
+        for number in sorted(numbers):
+            self._native.place(self._aside.pop(number), 1)
 
     def _can_open(self, path: str) -> bool:
         resolved = os.path.realpath(path)

@@ -239,6 +239,8 @@ cat files/b files/a | while read -r l; do echo "$l" >>/etc/f; done; [ -s /etc/f 
 ( cd /srv; echo x >>f ) & wait; cat /srv/f
 echo x >>/etc/f & pid=$!; wait $pid; echo $?
 f() { echo x >>/etc/f; }; f & f & wait
+{ ( trap 'echo in >>/etc/f' EXIT; exit 2 ); echo $?; } >>/etc/g; cat /etc/g
+for i in 1 2 3; do v=$({ echo $i; [ $i = 2 ] && exit 3; echo on; } >>/etc/f); done
 step 0 & v=$(uname -s >>/etc/f); wait
 step 0 & for i in 1 2; do { uname -s; } >>/etc/f; done | cat; wait
 set -u; v=$(echo x >>/etc/f); cat /etc/f
