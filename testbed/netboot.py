@@ -19,7 +19,7 @@ from testbed.programs import wait_until
 HOST = "10.0.2.2"  # by which a node finds what listens on loopback
 MEBIBYTES = 1024  # of memory; the root is in it, and may fill half
 PROCESSOR = "qemu64,+rdrand"  # what a newer one can do besides, costs time to emulate
-BOOTS_WITHIN = 240  # seconds: the processor is emulated, and others use the real one
+BOOTS_WITHIN = 600  # seconds: the processor is emulated, and others use the real one
 COMMAND_LINE = (
     "rdinit=/usr/lib/systemd/systemd console=ttyS0 quiet mitigations=off audit=0 "
     "systemd.journald.forward_to_console=1"  # what it logged is there also when it never comes up

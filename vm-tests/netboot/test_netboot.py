@@ -104,9 +104,10 @@ def nodes(
 @pytest.fixture
 def configured(nodes: Nodes, server: GitServer) -> Nodes:
     """Each is up, and has applied the server's newest commit."""
+    newest = server.git("rev-parse", "HEAD")
     for node in nodes.values():
         node.wait_up()
-        node.wait_applied(server.git("rev-parse", "HEAD"))
+        Agent(node).wait_applied(newest, seconds=BOOTS_WITHIN)
     return nodes
 
 
