@@ -110,5 +110,5 @@ class Site:
         return list(state.pending)
 
     def ran(self) -> list[str]:
-        log = self.root / "log"
+        log = self.root / "ran.log"
         return log.read_text().split() if log.exists() else []

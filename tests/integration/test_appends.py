@@ -21,7 +21,7 @@ def applied(site, program: str, name: str = "f") -> str:
 
 
 def test_a_text_with_a_skipped_step_in_it_is_what_it_was_the_last_time(site):
-    program = "{ echo head; sh -c 'echo ran; echo ran >>$0' $D/log; echo tail; } >>$D/f"
+    program = "{ echo head; sh -c 'echo ran; echo ran >>$0' $D/ran.log; echo tail; } >>$D/f"
     assert applied(site, program) == "head\nran\ntail\n"
     assert applied(site, program) == "head\nran\ntail\n"
     (site.root / "f").unlink()

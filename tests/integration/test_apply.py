@@ -25,7 +25,7 @@ def counts(done):
 
 def test_the_first_apply_does_everything_and_the_second_nothing(site):
     site.file("files/a", "a\n")
-    site.program("COPY files/a $D/etc/a\necho line >>$D/hosts\ntouch $D/x\nRUN sh -c 'echo ran >>$0' $D/log")
+    site.program("COPY files/a $D/etc/a\necho line >>$D/hosts\ntouch $D/x\nRUN sh -c 'echo ran >>$0' $D/ran.log")
     first = site.apply()
     assert (first.scope, first.exit_status) == (Scope.FULL, 0)
     assert counts(first) == {"created": 3, "executed": 2}
@@ -36,7 +36,7 @@ def test_the_first_apply_does_everything_and_the_second_nothing(site):
 
 
 def test_a_new_tree_makes_every_step_due_and_documentation_does_not(site):
-    site.program("sh -c 'echo ran >>$0' $D/log")
+    site.program("sh -c 'echo ran >>$0' $D/ran.log")
     site.apply()
     site.file("README.md", "words")
     assert site.apply().scope is Scope.REPAIR
@@ -48,7 +48,7 @@ def test_a_new_tree_makes_every_step_due_and_documentation_does_not(site):
 
 
 def test_force_makes_every_step_due(site):
-    site.program("sh -c 'echo ran >>$0' $D/log")
+    site.program("sh -c 'echo ran >>$0' $D/ran.log")
     site.apply()
     assert site.apply(force=True).trigger is Trigger.FORCE
     assert site.ran() == ["ran", "ran"]
@@ -77,7 +77,7 @@ def test_a_later_step_s_mode_is_left_alone_while_nothing_changes(site):
 
 def test_text_that_a_later_step_edits_is_put_back_in_a_full_evaluation_only(site):
     site.file("files/a", "value=1\n")
-    site.program("COPY files/a $D/a\nsed -i s/1/2/ $D/a\nsh -c 'cat $0/a >>$0/log' $D")
+    site.program("COPY files/a $D/a\nsed -i s/1/2/ $D/a\nsh -c 'cat $0/a >>$0/ran.log' $D")
     site.apply()
     assert counts(site.apply()) == {"unchanged": 1, "skipped": 2}
     assert (site.root / "a").read_text() == "value=2\n"
@@ -140,7 +140,7 @@ def test_a_loop_appends_each_of_its_texts_once(site):
 
 
 def test_a_failed_step_stays_failed_until_it_is_retried(site):
-    site.file("postscripts/flaky", "#!/bin/sh\necho try >>$1/log\n[ -e $1/ok ]\n", 0o755)
+    site.file("postscripts/flaky", "#!/bin/sh\necho try >>$1/ran.log\n[ -e $1/ok ]\n", 0o755)
     site.program("RUN flaky $D\nRUN sh -c 'exit 3'\ntrue")
     first = site.apply()
     assert counts(first) == {"failed": 2}
@@ -155,7 +155,7 @@ def test_a_failed_step_stays_failed_until_it_is_retried(site):
 
 
 def test_a_failed_step_that_is_skipped_goes_on_failing_for_set_e(site):
-    site.program("set -e\nsh -c 'exit 3'\nsh -c 'echo ran >>$0' $D/log")
+    site.program("set -e\nsh -c 'exit 3'\nsh -c 'echo ran >>$0' $D/ran.log")
     first = site.apply()
     assert first.exit_status == 3
     assert site.apply().exit_status == 3
@@ -163,7 +163,7 @@ def test_a_failed_step_that_is_skipped_goes_on_failing_for_set_e(site):
 
 
 def test_a_failure_that_run_hides_stays_hidden_when_it_is_skipped(site):
-    site.program("RUN sh -c 'exit 3' || exit 9\nsh -c 'echo ran >>$0' $D/log")
+    site.program("RUN sh -c 'exit 3' || exit 9\nsh -c 'echo ran >>$0' $D/ran.log")
     assert site.apply().exit_status == 0
     done = site.apply()
     assert done.exit_status == 0
@@ -172,14 +172,14 @@ def test_a_failure_that_run_hides_stays_hidden_when_it_is_skipped(site):
 
 
 def test_a_step_in_which_its_subshell_ended_failed_and_those_behind_it_are_steps(site):
-    site.program("(set -e; sh -c 'exit 3'; true)\nsh -c 'echo ran >>$0' $D/log")
+    site.program("(set -e; sh -c 'exit 3'; true)\nsh -c 'echo ran >>$0' $D/ran.log")
     assert counts(site.apply()) == {"failed": 1, "executed": 1}
     assert counts(site.apply()) == {"skipped": 2}
     assert site.ran() == ["ran"]
 
 
 def test_a_list_that_set_e_let_fail_does_not_end_the_next_evaluation_either(site):
-    site.program("set -e\nsh -c 'exit 1' && touch $D/y\nsh -c 'echo ran >>$0' $D/log")
+    site.program("set -e\nsh -c 'exit 1' && touch $D/y\nsh -c 'echo ran >>$0' $D/ran.log")
     assert site.apply().exit_status == 0
     second = site.apply()
     assert (counts(second), second.exit_status) == ({"skipped": 2}, 0)
@@ -187,7 +187,7 @@ def test_a_list_that_set_e_let_fail_does_not_end_the_next_evaluation_either(site
 
 def test_steps_behind_an_abort_are_due_until_they_are_reached(site):
     site.file("postscripts/gate", "#!/bin/sh\n[ -e $1/ok ]\n", 0o755)
-    site.program("set -e\ngate $D\nsh -c 'echo ran >>$0' $D/log")
+    site.program("set -e\ngate $D\nsh -c 'echo ran >>$0' $D/ran.log")
     site.apply()
     (site.root / "ok").touch()
     done = site.apply(retry=True)
@@ -226,7 +226,7 @@ def test_a_missing_source_fails_its_step_and_the_rest_goes_on(site):
 
 def test_a_step_over_its_limit_is_ended_with_all_it_started(site):
     site.file("postscripts/slow", "#!/bin/sh\nsh -c 'echo $$ >>$0/pids; exec sleep 300' $1 &\nsleep 300\n", 0o755)
-    site.program("RUN slow $D\nsh -c 'echo ran >>$0' $D/log")
+    site.program("RUN slow $D\nsh -c 'echo ran >>$0' $D/ran.log")
     done = site.apply(step=0.5)
     (slow, _) = [s for s in done.steps if s.change in (Change.FAILED, Change.EXECUTED)]
     assert slow.change is Change.FAILED
@@ -280,7 +280,7 @@ def test_where_a_time_limit_ended_post_sh_a_repair_does_not_go_on(site, shebang,
 
 
 def test_a_stopped_step_is_still_due(site):
-    site.program(f"sh -c 'echo ran >>$0; [ -e {site.root}/ok ] || sleep 300' $D/log")
+    site.program(f"sh -c 'echo ran >>$0; [ -e {site.root}/ok ] || sleep 300' $D/ran.log")
     stop = threading.Event()
     timer = threading.Timer(0.5, stop.set)
     timer.start()
@@ -296,7 +296,7 @@ def test_a_stopped_step_is_still_due(site):
 
 
 def test_a_program_of_another_language_is_one_step(site):
-    site.file("post.sh", f"#!/usr/bin/env python3\nopen({str(site.root / 'log')!r}, 'a').write('ran\\n')\n", 0o755)
+    site.file("post.sh", f"#!/usr/bin/env python3\nopen({str(site.root / 'ran.log')!r}, 'a').write('ran\\n')\n", 0o755)
     assert counts(site.apply()) == {"executed": 1}
     assert counts(site.apply()) == {"skipped": 1}
     assert site.ran() == ["ran"]
@@ -425,7 +425,7 @@ def test_after_a_crash_what_done_steps_gave_a_file_stays(site):
 
 
 def test_what_a_killed_agent_s_step_still_runs_is_ended_before_the_step_runs_again(site):
-    site.file("postscripts/long", "#!/bin/sh\necho $$ >>$1/log\n[ -e $1/ok ] || sleep 300\n", 0o755)
+    site.file("postscripts/long", "#!/bin/sh\necho $$ >>$1/ran.log\n[ -e $1/ok ] || sleep 300\n", 0o755)
     site.program("RUN long $D")
     agent = os.fork()
     if agent == 0:
@@ -468,7 +468,9 @@ def test_an_appended_block_that_lost_a_line_by_hand_is_made_whole(site):
 
 
 def test_an_apply_that_runs_no_steps_tells_those_that_may_run_and_runs_what_the_shell_needs_to_decide(site):
-    site.program("if sh -c 'echo asked >>$0' $D/log; then\n  sh -c 'echo ran >>$0' $D/log\nfi\necho >$D/x\ntouch $D/y")
+    site.program(
+        "if sh -c 'echo asked >>$0' $D/ran.log; then\n  sh -c 'echo ran >>$0' $D/ran.log\nfi\necho >$D/x\ntouch $D/y"
+    )
     done = site.apply(run_steps=False)
     steps = [(step.line, step.phase, step.change, step.exit_status, step.reason) for step in done.steps]
     first = next(line for line, *_ in steps)
@@ -477,4 +479,4 @@ def test_an_apply_that_runs_no_steps_tells_those_that_may_run_and_runs_what_the_
         (first + 2, "WRITE", "created", None, ""),
         (first + 3, "EXECUTE", "executed", None, "due: it has not run yet"),
     ]
-    assert (site.ran(), sorted(os.listdir(site.root))) == (["asked"], ["log", "x"])
+    assert (site.ran(), sorted(os.listdir(site.root))) == (["asked"], ["ran.log", "x"])

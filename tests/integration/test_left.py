@@ -39,18 +39,18 @@ def test_a_directory_that_stands_where_a_file_was_removed_stays(site):
 
 
 def test_a_full_evaluation_places_again_what_the_step_behind_it_is_to_remove(site):
-    site.program("COPY files/a $D/x\ncat $D/x >>$D/seen\nsh -c 'cat $0 >>$0.seen' $D/x\nrm -f $D/x")
+    site.program("COPY files/a $D/x\ncat $D/x >>$D/seen\nsh -c 'cat $0 >>$0.log' $D/x\nrm -f $D/x")
     site.apply()
     assert site.apply(force=True).scope is Scope.FULL
-    assert (site.root / "x.seen").read_text() == "a\na\n"
+    assert (site.root / "x.log").read_text() == "a\na\n"
     assert not (site.root / "x").exists()
 
 
 def test_a_step_that_is_due_again_does_not_bring_back_what_another_one_removed(site):
-    site.program("COPY files/a $D/x\nrm -f $D/x\nsh -c 'echo ran >>$0; exit 3' $D/log")
+    site.program("COPY files/a $D/x\nrm -f $D/x\nsh -c 'echo ran >>$0; exit 3' $D/ran.log")
     site.apply()
     site.apply(retry=True)
-    assert (names(site), site.ran()) == (["log"], ["ran", "ran"])
+    assert (names(site), site.ran()) == (["ran.log"], ["ran", "ran"])
 
 
 def test_after_a_crash_what_a_done_step_removed_stays_away(site):

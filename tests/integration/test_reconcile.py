@@ -105,15 +105,15 @@ def test_the_checkout_belongs_to_root_and_nobody_else_enters_it(follower):
 
 def test_a_new_commit_is_applied_and_one_of_documentation_runs_nothing_again(follower):
     follower.push("echo ran >>$D/var.log")
-    follower.push("sh -c 'echo ran >>$0' $D/ran")
+    follower.push("sh -c 'echo ran >>$0' $D/ran.log")
     assert follower.cycle().evaluation.trigger is Trigger.BOOT
-    commit = follower.push("sh -c 'echo ran >>$0' $D/ran", **{"README.md": "words"})
+    commit = follower.push("sh -c 'echo ran >>$0' $D/ran.log", **{"README.md": "words"})
     outcome = follower.cycle()
     assert outcome.evaluation.scope is Scope.REPAIR
     assert outcome.applied == f"main@sha1:{commit}"
-    follower.push("sh -c 'echo ran >>$0' $D/ran", **{"files/x": "x"})
+    follower.push("sh -c 'echo ran >>$0' $D/ran.log", **{"files/x": "x"})
     assert follower.cycle().evaluation.scope is Scope.FULL
-    assert (follower.root / "ran").read_text() == "ran\nran\n"
+    assert (follower.root / "ran.log").read_text() == "ran\nran\n"
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_a_node_in_use_is_only_observed_until_it_is_adopted(follower, monkeypatc
 def test_after_a_damage_to_the_ledger_a_node_in_use_is_adopted_by_itself(follower, monkeypatch, away):
     follower.settings["first_start"] = "auto"
     monkeypatch.setattr(node, "uptime", lambda: 60.0)
-    body = "COPY files/motd $D/motd\necho line >>$D/hosts\nsh -c 'echo ran >>$0' $D/ran"
+    body = "COPY files/motd $D/motd\necho line >>$D/hosts\nsh -c 'echo ran >>$0' $D/ran.log"
     commit = follower.push(body, **{"files/motd": "hello\n"})
     follower.cycle()
     monkeypatch.setattr(node, "uptime", lambda: 1e6)
@@ -225,11 +225,11 @@ def test_after_a_damage_to_the_ledger_a_node_in_use_is_adopted_by_itself(followe
     assert any(isinstance(event, Notice) and "the ledger is damaged" in event.text for event in follower.events)
     assert (follower.root / "motd").read_text() == "hello\n"
     assert (follower.root / "hosts").read_text() == "line\n"
-    assert (follower.root / "ran").read_text() == "ran\n"
+    assert (follower.root / "ran.log").read_text() == "ran\n"
     assert follower.cycle().evaluation is None
     follower.push(body, **{"files/motd": "news\n"})
     assert follower.cycle().evaluation.scope is Scope.FULL
-    assert (follower.root / "ran").read_text() == "ran\nran\n"
+    assert (follower.root / "ran.log").read_text() == "ran\nran\n"
 
 
 def test_after_a_damage_to_the_ledger_an_older_branch_is_still_refused(follower):
@@ -268,12 +268,12 @@ def test_what_an_abort_left_undone_is_named(follower):
 
 
 def test_a_boot_makes_every_step_due(follower, monkeypatch):
-    follower.push("sh -c 'echo ran >>$0' $D/ran")
+    follower.push("sh -c 'echo ran >>$0' $D/ran.log")
     follower.cycle()
     monkeypatch.setattr(node, "boot_id", lambda: "another")
     outcome = follower.cycle()
     assert outcome.evaluation.trigger is Trigger.BOOT
-    assert (follower.root / "ran").read_text() == "ran\nran\n"
+    assert (follower.root / "ran.log").read_text() == "ran\nran\n"
     assert follower.cycle().evaluation is None
 
 
@@ -366,13 +366,13 @@ def test_by_hand_a_job_can_be_overridden(follower, job):
 
 
 def test_a_failed_step_is_tried_again_in_the_following_cycles_while_it_may_be(follower):
-    follower.push("sh -c 'echo try >>$0; exit 3' $D/log # nodeagent: retry=1")
+    follower.push("sh -c 'echo try >>$0; exit 3' $D/ran.log # nodeagent: retry=1")
     assert follower.cycle().failed_steps
     assert not follower.quiet()
     assert follower.cycle().evaluation.trigger is Trigger.RETRY
     assert follower.cycle().evaluation is None
     assert follower.quiet()
-    assert (follower.root / "log").read_text() == "try\ntry\n"
+    assert (follower.root / "ran.log").read_text() == "try\ntry\n"
 
 
 def test_the_decrypted_key_lies_on_tmpfs_for_root_alone(follower):
@@ -504,7 +504,7 @@ def test_who_adds_users_or_lines_beside_ours_is_not_in_strife_with_nodeagent(fol
 
 
 def test_after_undo_the_daemon_touches_nothing_until_apply(follower, tmp_path, capsys):
-    follower.push("COPY files/motd $D/motd\nsh -c 'echo ran >>$0' $D/ran", **{"files/motd": "hello\n"})
+    follower.push("COPY files/motd $D/motd\nsh -c 'echo ran >>$0' $D/ran.log", **{"files/motd": "hello\n"})
     follower.cycle()
     config = tmp_path / "nodeagent.toml"
     paths = follower.site.config().paths
@@ -513,7 +513,7 @@ def test_after_undo_the_daemon_touches_nothing_until_apply(follower, tmp_path, c
     )
     assert main.call(["undo", "--yes", "--config", str(config)]) == 0
     assert not (follower.root / "motd").exists()
-    follower.push("COPY files/motd $D/motd\nsh -c 'echo ran >>$0' $D/ran", **{"files/motd": "news\n"})
+    follower.push("COPY files/motd $D/motd\nsh -c 'echo ran >>$0' $D/ran.log", **{"files/motd": "news\n"})
     for _ in range(2):
         outcome = follower.cycle()
         assert (outcome.mode, outcome.evaluation) == (Mode.OBSERVING, None)
@@ -521,7 +521,7 @@ def test_after_undo_the_daemon_touches_nothing_until_apply(follower, tmp_path, c
     outcome = follower.apply(requested=True)
     assert (outcome.mode, outcome.evaluation.scope) == (Mode.APPLYING, Scope.FULL)
     assert (follower.root / "motd").read_text() == "news\n"
-    assert (follower.root / "ran").read_text() == "ran\nran\n"
+    assert (follower.root / "ran.log").read_text() == "ran\nran\n"
     assert follower.cycle().evaluation is None
 
 

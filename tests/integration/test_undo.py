@@ -68,13 +68,13 @@ def test_undo_of_everything_leaves_the_node_as_it_was(local, verb, before):
 
 
 def test_after_everything_was_undone_apply_begins_anew(local, verb, before):
-    local.apply(f"{EVERYTHING}\nsh -c 'echo ran >>$0' $D/ran")
+    local.apply(f"{EVERYTHING}\nsh -c 'echo ran >>$0' $D/ran.log")
     placed = state_of(local.root)
     verb("undo", "--yes", "--repo", local.repository)
-    again = local.apply(f"{EVERYTHING}\nsh -c 'echo ran >>$0' $D/ran")
+    again = local.apply(f"{EVERYTHING}\nsh -c 'echo ran >>$0' $D/ran.log")
     assert again.scope is Scope.FULL
-    assert (local.root / "ran").read_text() == "ran\nran\n"
-    assert {**state_of(local.root), "ran": None} == {**placed, "ran": None}
+    assert (local.root / "ran.log").read_text() == "ran\nran\n"
+    assert {**state_of(local.root), "ran.log": None} == {**placed, "ran.log": None}
 
 
 def test_a_dry_run_says_the_same_and_touches_nothing(local, verb, before):

@@ -25,7 +25,7 @@ def counts(done):
 
 def step(word, annotation="ignore=none"):
     """A step that leaves a word in the log."""
-    return f"sh -c 'echo {word} >>$0' $D/log # nodeagent: {annotation}\n"
+    return f"sh -c 'echo {word} >>$0' $D/ran.log # nodeagent: {annotation}\n"
 
 
 def reasons(done):
@@ -124,7 +124,7 @@ def test_always_runs_in_every_evaluation(site):
 
 
 def test_a_failed_step_is_tried_again_as_often_as_it_says_and_then_left(site):
-    site.program("sh -c 'echo try >>$0; exit 4' $D/log # nodeagent: retry=2\n")
+    site.program("sh -c 'echo try >>$0; exit 4' $D/ran.log # nodeagent: retry=2\n")
     outcomes = [counts(site.apply()) for _ in range(4)]
     assert outcomes == [{"failed": 1}, {"failed": 1}, {"failed": 1}, {"skipped": 1}]
     assert site.ran() == ["try"] * 3
@@ -139,7 +139,8 @@ def test_a_failed_step_is_tried_again_as_often_as_it_says_and_then_left(site):
 
 def test_timeout_replaces_the_configured_limit(site):
     site.program(
-        "sh -c 'sleep 60' # nodeagent: timeout=1\nsh -c 'sleep 1.5; echo late >>$0' $D/log # nodeagent: timeout=1m\n"
+        "sh -c 'sleep 60' # nodeagent: timeout=1\n"
+        "sh -c 'sleep 1.5; echo late >>$0' $D/ran.log # nodeagent: timeout=1m\n"
     )
     done = site.apply(step=1.2)
     assert site.ran() == ["late"]
@@ -191,7 +192,7 @@ def test_nobody_is_asked_about_jobs_when_no_step_is_due_that_minds(site, jobs):
 
 def test_a_program_that_runs_whole_is_deferred_as_one(site, jobs):
     jobs.runs = "job 17 runs here"
-    site.file("post.sh", f"#!/usr/bin/env python3\nopen('{site.root}/log', 'a').write('ran ')\n", 0o755)
+    site.file("post.sh", f"#!/usr/bin/env python3\nopen('{site.root}/ran.log', 'a').write('ran ')\n", 0o755)
     done = site.apply(busy=jobs)
     assert (counts(done), done.exit_status) == ({"deferred": 1}, 0)
     jobs.runs = ""
