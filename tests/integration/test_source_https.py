@@ -125,6 +125,16 @@ def test_a_redirect_to_another_host_is_not_followed(site, web, authority):
         assert other.requests == []
 
 
+def test_a_redirect_to_another_port_must_show_a_certificate_too(site, web, authority, place):
+    site.repository.commit(PLAN)
+    issuer = Authority(place / "other", "Somebody Else")
+    with WebServer(site.repository.bare.parent, issuer.certify("127.0.0.1")) as other:
+        web.location = other.url("").rstrip("/")
+        config = https(site, web, authority, mirrors=[other.url("x.git")])  # its port is within reach
+        assert "Somebody Else" in failure_of(site, config, code="CertificateInvalid")
+        assert other.requests == []
+
+
 def test_a_redirect_to_plain_http_is_not_followed(site, web, authority):
     site.repository.commit(PLAN)
     with WebServer(site.repository.bare.parent, None) as other:
