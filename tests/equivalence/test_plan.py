@@ -11,18 +11,21 @@ from tests.equivalence.case import cases
 from tests.equivalence.sandbox import Order
 
 CASES = {case.name: case for case in cases()}
-# What a step that is not run would have done decides what is reached below it: only a rehearsal tells.
+# What a step that is not run would have done decides what is reached below it or in it: only a rehearsal tells.
 DECIDED_BY_STEPS = {
     "fail/ends-by-a-trap": "a step sends post.sh the signal that ends it",
     "fail/ends-the-shell": "a step kills post.sh",
+    "for/into-a-pipe": "a step, which is a loop in a pipeline, appends",
     "login/daemons": "post.sh waits for what a step starts",
     "login/signals": "a step kills post.sh",
     "merge/near-operands": "a step makes the destination a link",
+    "native/step-edits-a-copy": "a step, which is a pipeline, appends",
     "native/scratch-directory": "set -e, and a directory that a step makes",
     "sites/lustre-client": "a step makes the directory that is asked for",
     "sites/plain-copies": "post.sh waits for what a step copies",
     "set-e/by-the-first-line": "set -e, and a step that fails",
     "set-e/ends": "set -e, and a step that fails",
+    "while/read-from-a-program": "a step, which is a loop in a pipeline, appends",
 }
 SAMPLE = ("append", "copy", "here-doc", "if", "quoting", "write")  # directories or beginnings of names
 
