@@ -141,10 +141,12 @@ def _control(inner: Text, function: str) -> Text:
 asked = st.recursive(asked_simple, lambda inner: _control(inner, "asked"), max_leaves=4)
 # What is appended beside the shell, or in the middle of what it leaves; mostly to files that nothing else writes to.
 aside = st.sampled_from(("/srv/out/a", "/srv/out/b", "/srv/out/a", "/etc/x", '"$D/v"'))
+# Unlike what stands there already, which would be adopted.
+own = st.one_of(_joined("echo ", words, " @"), _joined("printf '%s\\n' ", words, " @"))
 text = st.one_of(
     _joined(st.sampled_from(["echo ", "printf '%s\\n' "]), words, " @ >>", aside),
     _joined("echo ", words, " @ | tee -a ", aside, st.sampled_from(["", " >/dev/null"])),
-    _joined("{ ", saying, "; echo more @; } >>", aside),
+    _joined("{ ", own, "; echo more @; } >>", aside),
     _joined("for i in 1 2; do echo $i @; done >>", aside),
 )
 brief = st.one_of(_joined("echo ", words, " @ >>", aside), _joined("printf '%s\\n' ", words, " @ >>", aside))
@@ -161,19 +163,19 @@ besides = st.one_of(
     _joined('echo "in $(', text, '; step 0 in)"'),
     _joined("{ ", text, "\n", saying, "\n} | cat"),
     _joined("cat files/b files/a | while read -r line; do ", text, "\n", saying, "\ndone"),
-    _joined("cat files/b | while read -r line; do { ", saying, "; break; } >>", aside, "; done"),
+    _joined("cat files/b | while read -r line; do { ", own, "; break; } >>", aside, "; done"),
     _joined("piped() {\n", brief, "\n", saying, "\n}\npiped one | cat\npiped two"),
     _joined("piped() {\n", brief, ' && return 3\n}\nv=$(piped); echo $?\npiped || echo "$?"'),
     _joined("eval '", quoted, "'"),
     _joined("sh -c '", quoted, "'"),
     _joined("trap '", quoted, "' EXIT"),
     _joined("{ ", brief, "\n} &\nwait"),
-    _joined("( set -e\n{ ", saying, "; false; echo no; } >>", aside, "\n) || echo failed $?\ncat ", aside),
-    _joined("for i in 1 2; do { ", saying, "\n", leaving, "\necho behind @; } >>", aside, "\ndone"),
-    _joined("left() { { ", saying, "; ", test, " && return 4; echo on @; } >>", aside, "\n}\nleft a || echo $?"),
-    _joined("redirected() {\n", saying, '\necho "$1" @\n} >>', aside, "\nredirected a"),
+    _joined("( set -e\n{ ", own, "; false; echo no; } >>", aside, "\n) || echo failed $?\ncat ", aside),
+    _joined("for i in 1 2; do { ", own, "\n", leaving, "\necho behind @; } >>", aside, "\ndone"),
+    _joined("left() { { ", own, "; ", test, " && return 4; echo on @; } >>", aside, "\n}\nleft a || echo $?"),
+    _joined("redirected() {\n", own, '\necho "$1" @\n} >>', aside, "\nredirected a"),
     _joined("echo ", words, " $? @ >>", aside),
-    _joined("{ ", saying, "; echo $? @; } >>", aside),
+    _joined("{ ", own, "; echo $? @; } >>", aside),
     _joined('F="', "/srv/out/a /srv/out/b", '"; echo ', words, " @ | tee -a $F"),
     _joined("{ COPY ", source, " /srv/out/c; ", saying, "; } >/srv/out/9 2>&1"),
 )
