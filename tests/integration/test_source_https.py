@@ -4,8 +4,12 @@ import socket
 
 import pytest
 
+from nodeagent.model.outcomes import Failure
+from nodeagent.source.poll import poll
+from nodeagent.workers import worker
 from testbed.webproxy import WebProxy
 from testbed.webserver import Authority, WebServer
+from tests.integration.conftest import Recorder
 
 PLAN = {"post.sh": "#!/bin/sh\n", "files/motd": "welcome\n"}
 
@@ -290,6 +294,26 @@ def test_a_server_is_reached_through_a_proxy_which_sees_neither_token_nor_conten
 
     assert (outcome.commit, outcome.failure) == (commit, None)
     assert set(proxy.asked) == {(f"127.0.0.1:{web.port}", None)}
+
+
+@pytest.mark.parametrize("fault", ["another authority's", "of another name"])
+def test_a_false_server_behind_a_proxy_costs_at_most_the_worker(site, authority, place, fault):
+    """The proxy may connect the node to whom it likes. libgit2 (1.9) refuses the certificate, but lets go of the
+    proxy first, through which it takes leave of the server then: it may wait there until somebody ends the worker."""
+    site.repository.commit(PLAN)
+    issuer = Authority(place / "other") if fault.startswith("another") else authority
+    name = "127.0.0.1" if fault.startswith("another") else "git.cluster.example"
+    with WebServer(site.repository.bare.parent, issuer.certify(name)) as false, WebProxy() as proxy:
+        config = with_login(https(site, false, authority, proxy=proxy.url), login=who(site))
+
+        def look(reporter, stop):
+            return poll(config, "", stop, reporter, None)
+
+        found = worker.run("poll", look, Recorder(), time_limit=5)
+        assert proxy.asked
+        assert false.requests == []
+    failure = found if isinstance(found, Failure) else found.failure
+    assert failure.code in {"CertificateInvalid", "RemoteUnreachable", "WorkerFailed"}, failure.message
 
 
 def test_a_proxy_that_asks_is_told_its_own_password(site, web, authority):
