@@ -104,14 +104,18 @@ class Apart:
             if isinstance(part, Compound):
                 self._inside(part, (), (), returns=False)
 
-    def read_later(self, node: Command) -> None:
-        """``eval TEXT``, ``trap TEXT EXIT`` or ``sh -c TEXT``, where the text stands in the program as it is."""
+    def read_later(self, node: Command, *, outermost: bool = False) -> None:
+        """``eval TEXT``, ``trap TEXT EXIT`` or ``sh -c TEXT``, where the text stands in the program as it is.
+
+        ``outermost``: it is a statement of the program's own shell, in nothing else.
+        """
         literals = [word.literal for word in node.words]
         match literals:
             case ["eval", _] | ["eval", "--", _]:
                 self._text(node.words[-1])
             case ["trap", _, *signals] if signals and ENDS.issuperset(signals):
-                self._text(node.words[1])
+                if self._text(node.words[1]) and outermost:
+                    self._edits.at_the_end(node.words[1].start + 1)
             case [name, "-c", _, *_] if name in _SHELLS:
                 if not node.assigns and self._text(node.words[2]):
                     self._edits.with_verbs(node.words[2].start + 1, doubly=node.words[2].text.startswith(b'"'))

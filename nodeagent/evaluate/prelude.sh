@@ -86,6 +86,12 @@ __na_up() { # a subshell has ended, perhaps in the middle of a text
   __na_call up
   return "$__na_s"
 }
+__na_end() { # a trap for the shell's end begins: there is no text that the shell is in
+  __na_s=$?
+  __na_d=''
+  __na_call up
+  return "$__na_s"
+}
 __na_cp() { # NUMBER NAME ARGS...: a COPY by the agent, or by NAME itself when the agent says so
   { __na_call cp "$@"; shift; } 2>/dev/null
   case $__na_r in

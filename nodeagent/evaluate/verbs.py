@@ -120,6 +120,10 @@ class Edits:
         """The text of ``sh -c``, which begins there between single or double quotes, is to know the verbs."""
         self.before(text, b'. \\"$__na_v\\"; ' if doubly else b""". "'"$__na_v"'"; """)
 
+    def at_the_end(self, text: int) -> None:
+        """The text of a trap, which begins there: what the shell's end left in its middle is placed before it."""
+        self.before(text, self._verb(b"__na_end") + b" && :; ")
+
     def before(self, at: int, new: bytes) -> None:
         self._openings[at].append(self._quoted(new))
 

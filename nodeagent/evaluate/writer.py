@@ -185,7 +185,7 @@ class Writer:
     def _command(self, node: Command, context: _Context) -> None:
         if texts := left(node, context.around, returns=context.returns):
             self._edits.leave(node, texts)
-        self._apart.read_later(node)
+        self._apart.read_later(node, outermost=self._is_outermost(node))
         if not node.words or (not is_bashism(node.redirects) and self._native(node, context)):
             return
         used = context.used or self._meaning.reads(node) or (node.assigns and node.name in self._known.usage)
@@ -205,6 +205,11 @@ class Writer:
         else:
             self._always(node, outputs)
         self._place(node, outputs)
+
+    def _is_outermost(self, node: Node) -> bool:
+        """Is it a statement of post.sh's own shell, which nothing stands around?"""
+        items = self._script.block.items
+        return self._file == self._statements.entry and any(one is node and not job for one, job in items)
 
     def _always(self, node: Node, placed: Sequence[Output] = ()) -> None:
         """It runs each time: so does all that writes to what it writes to, but for what the agent ``placed``."""

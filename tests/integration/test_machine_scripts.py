@@ -26,7 +26,7 @@ _WORD = rb"(?:\"[^\"]*\"|'[^']*'|[^;\"'\s])+"
 # What stands between what was there, and what stands for something that was.
 _INSERTED = re.compile(
     rb"if __na_go \d+(?: " + _WORD + rb")*; then |; __na_ok \d+ && :; else __na_no; fi"
-    rb"|__na_cp \d+ |__na_at \d+; |\{ __na_at \d+ && :; |; __na_of && :; \}"
+    rb"|__na_end && :; |__na_cp \d+ |__na_at \d+; |\{ __na_at \d+ && :; |; __na_of && :; \}"
     rb'|__na_run "\$@"; |; __na_ran && :|if __na_cc \S+ "\$@"; then |; else __na_no; fi'
     rb"""|\. "'"\$__na_v"'"; |\. \\"\$__na_v\\"; """
 )

@@ -73,9 +73,16 @@ BUGS = (
     Bug(
         name="what a subshell was ended in is placed when something else is",
         file="nodeagent/evaluate/prelude.sh",
-        old="  __na_call up\n",
-        new="",
+        old="perhaps in the middle of a text\n  __na_s=$?\n  __na_call up\n",
+        new="perhaps in the middle of a text\n  __na_s=$?\n",
         tests="tests/equivalence/test_appends.py -k 'subshell or there'",
+    ),
+    Bug(
+        name="what the shell's end leaves in its middle is placed behind what its trap appends",
+        file="nodeagent/evaluate/prelude.sh",
+        old="  __na_d=''\n  __na_call up\n",
+        new="  __na_call up\n",
+        tests="tests/equivalence/test_cases.py -k trap/behind",
     ),
     Bug(
         name="of several files that tee appends to, one gets the text",
