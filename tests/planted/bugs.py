@@ -558,9 +558,9 @@ BUGS = (
     ),
     Bug(
         name="a redirect leads anywhere",
-        file="nodeagent/source/remote/https.py",
-        old='repository.config[_REDIRECTS] = "false"',
-        new='repository.config[_REDIRECTS] = "true"',
+        file="nodeagent/source/store/settings.py",
+        old="followRedirects = false",
+        new="followRedirects = true",
         tests="tests/integration/test_source_https.py -k redirect_to_another_host",
     ),
     Bug(

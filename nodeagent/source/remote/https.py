@@ -18,8 +18,6 @@ from nodeagent.source.remote import asked
 # Where distributions keep the authorities that they trust: EL, Debian, SUSE.
 _SYSTEM = ("/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/ca-bundle.pem")
 
-_REDIRECTS = "http.followRedirects"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
@@ -56,11 +54,6 @@ class Callbacks(asked.Callbacks):
         self._login = login
         self._ca_file = ca_file
         self._offered = False
-
-    def prepare(self, repository: pygit2.Repository) -> None:
-        # Another host would be told who comes, and could be any. Of this host, libgit2 follows to another path.
-        if _REDIRECTS not in repository.config:
-            repository.config[_REDIRECTS] = "false"
 
     def credentials(
         self, url: str, username_from_url: str | None, allowed_types: enums.CredentialType

@@ -15,7 +15,7 @@ from nodeagent.source.remote.access import Access
 from nodeagent.source.remote.bundle import Bundle
 from nodeagent.source.remote.connection import Remote
 from nodeagent.source.remote.refs import FETCHED
-from nodeagent.source.store import leftovers, objects
+from nodeagent.source.store import leftovers, objects, settings
 
 _KINDS = {
     enums.ObjectType.COMMIT: objects.Kind.COMMIT,
@@ -56,10 +56,9 @@ class Store:
         Raises:
             StoreUnusable: it cannot be made: no space, no permission.
         """
-        flags = enums.RepositoryOpenFlag.NO_SEARCH | enums.RepositoryOpenFlag.BARE
         try:
-            return cls(path, pygit2.Repository(str(path), flags))
-        except pygit2.GitError:
+            return cls._fixed(path)
+        except (pygit2.GitError, FileNotFoundError, NotADirectoryError):
             return cls.anew(path)
         except OSError as error:  # what libgit2 could not even look at
             raise _unusable(path, error) from error
@@ -72,9 +71,16 @@ class Store:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
-            return cls(path, pygit2.init_repository(str(path), bare=True))
+            pygit2.init_repository(str(path), bare=True)
+            return cls._fixed(path)
         except (OSError, pygit2.GitError) as error:
             raise _unusable(path, error) from error
+
+    @classmethod
+    def _fixed(cls, path: Path) -> "Store":
+        settings.fix(path)
+        flags = enums.RepositoryOpenFlag.NO_SEARCH | enums.RepositoryOpenFlag.BARE
+        return cls(path, pygit2.Repository(str(path), flags))
 
     def has(self, commit: str) -> bool:
         """Tell whether the commit was fetched (a fetch that was cut off leaves nothing)."""
