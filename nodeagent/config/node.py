@@ -32,7 +32,7 @@ class Limits(Table):
     """What a revision may not exceed; checked before anything on the node is touched."""
 
     total_bytes: int = Field(
-        default=2**30, gt=0, description="All its files together; a pack may be four times as large."
+        default=2**30, gt=0, description="All its files and links together; a pack may be four times as large."
     )
     files: int = Field(default=100_000, gt=0, description="The number of its files.")
     file_bytes: int = Field(

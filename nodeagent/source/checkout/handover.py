@@ -146,7 +146,7 @@ class _Receiver:
                 if len(name) > _LONGEST_PATH:
                     raise _too_long(one_line(name))
         self._count(len(items) + len(directories), shown)
-        self._weigh(sum(item.size for item in items.values() if item.entry is not Entry.LINK), shown)
+        self._weigh(sum(item.size for item in items.values()), shown)
         self._items |= items
         self._directories |= directories
 
@@ -182,7 +182,9 @@ class _Receiver:
             )
         if entry.mode is Mode.LINK:
             target = self._target(entry.oid, shown)
-            return Item(entry=Entry.LINK, oid=entry.oid, size=len(os.fsencode(target)), target=target)
+            size = len(os.fsencode(target))
+            self._weigh(size, shown)  # root holds all of them in memory, and the checkout's record has them
+            return Item(entry=Entry.LINK, oid=entry.oid, size=size, target=target)
         if entry.oid not in self._sizes:
             self._sizes[entry.oid] = self._stage(entry.oid, shown)
         size = self._sizes[entry.oid]
@@ -194,7 +196,7 @@ class _Receiver:
         self._total += size
         if self._total > self._limits.total_bytes:
             raise RevisionRejected(
-                f"{shown}: the tree has more than {self._limits.total_bytes} bytes with this file: remove some, or "
+                f"{shown}: the tree has more than {self._limits.total_bytes} bytes with this one: remove some, or "
                 "raise limits.total_bytes"
             )
 

@@ -398,6 +398,18 @@ def test_more_bytes_than_the_limit_are_refused_also_when_they_are_the_same_ones(
         handed_over(store, commit, staging, total_bytes=1000)
 
 
+@pytest.mark.parametrize("stands", [False, True])
+def test_links_count_as_bytes_too_also_those_that_stand_in_the_checkout(store, staging, tmp_path, stands):
+    target = store.blob(b"/" + b"x" * 599)
+    inner = store.tree((b"120000", b"a", target), (b"120000", b"b", target))
+    commit = store.commit(store.tree((b"40000", b"inner", inner)))
+    known = known_of(handed_over(store, commit, tmp_path)) if stands else NOTHING
+    data = exported(store, commit, set(known.ids))
+
+    with pytest.raises(RevisionRejected, match=r"inner.*limits\.total_bytes"):
+        received(data, commit, staging, known=known, total_bytes=1000)
+
+
 def test_a_tree_that_unfolds_without_end_is_refused_quickly(store, staging):
     tree = store.tree((b"100644", b"f", store.blob(b"x")))
     for _ in range(40):  # 10 ** 40 files
