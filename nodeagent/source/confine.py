@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from nodeagent.errors import FetchUserMissing
 from nodeagent.source import landlock, seccomp
-from nodeagent.workers.child import die_with_parent
+from nodeagent.workers.child import allow_no_core, die_with_parent
 
 PR_SET_DUMPABLE = 4  # linux/prctl.h
 PR_GET_SECCOMP = 21
@@ -77,7 +77,7 @@ def confine(user: str, reach: Reach) -> None:
         "prctl", PR_SET_DUMPABLE, ctypes.c_ulong(0), 0, 0, 0
     )  # a change of user resets this one, and who the process dies with
     die_with_parent(parent)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    allow_no_core()
     resource.setrlimit(resource.RLIMIT_NPROC, (reach.threads, reach.threads))
     os.umask(0o077)
     _replace_environment(PATH="/usr/bin:/bin", HOME="/nonexistent", USER=user, LOGNAME=user, LC_ALL="C.UTF-8")

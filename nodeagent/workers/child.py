@@ -7,6 +7,7 @@ nothing to read on stdin.
 import contextlib
 import ctypes
 import os
+import resource
 import select
 import signal
 import sys
@@ -33,6 +34,16 @@ def die_with_parent(parent: int) -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def allow_no_core() -> None:
+    """Have no core made of this process and what it becomes or starts.
+
+    By a limit of 1 byte: with 0, a kernel whose ``core_pattern`` is a program hands it the core all the same.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    limit = 0 if hard == 0 else 1
+    resource.setrlimit(resource.RLIMIT_CORE, (limit, limit))
 
 
 class Child:

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from nodeagent.errors import PasswordCommandFailed, PasswordUnavailable
 from nodeagent.source.foreign import one_line
-from nodeagent.source.secrets.memory import Secret, allow_no_core
+from nodeagent.source.secrets.memory import Secret
 from nodeagent.workers import child
 
 MOST_OUTPUT = 65_536  # bytes
@@ -73,7 +73,7 @@ def _become(program: str, argv: Sequence[str], out: int, err: int) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.dup2(out, 1)
     os.dup2(err, 2)
-    allow_no_core()
+    child.allow_no_core()
     os.umask(0o077)
     os.chdir("/")
     try:

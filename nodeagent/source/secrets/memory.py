@@ -7,8 +7,9 @@ that has it is a worker that soon ends.
 
 import ctypes
 import os
-import resource
 from typing import Self
+
+from nodeagent.workers.child import allow_no_core
 
 _PR_SET_DUMPABLE = 4  # linux/prctl.h
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -19,16 +20,6 @@ def keep_out_of_cores() -> None:
     if _libc.prctl(_PR_SET_DUMPABLE, ctypes.c_ulong(0), 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_DUMPABLE)")
     allow_no_core()
-
-
-def allow_no_core() -> None:
-    """Have no core made of this process and what it becomes or starts.
-
-    By a limit of 1 byte: with 0, a kernel whose ``core_pattern`` is a program hands it the core all the same.
-    """
-    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
-    limit = 0 if hard == 0 else 1
-    resource.setrlimit(resource.RLIMIT_CORE, (limit, limit))
 
 
 class Secret:

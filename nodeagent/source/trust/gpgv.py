@@ -124,9 +124,9 @@ def _become(path: str, files: Sequence[int], answer: int, user: str) -> None:
         (resource.RLIMIT_CPU, _CPU),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_NPROC, 0),
-        (resource.RLIMIT_CORE, 0),
     ):
         resource.setrlimit(limit, (most, most))
+    child.allow_no_core()
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())

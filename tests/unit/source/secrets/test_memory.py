@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from nodeagent.source.secrets import container, deploy_key
-from nodeagent.source.secrets.memory import Secret, allow_no_core, keep_out_of_cores
+from nodeagent.source.secrets.memory import Secret, keep_out_of_cores
+from nodeagent.workers.child import allow_no_core
 from testbed import marks
 
 
