@@ -100,9 +100,10 @@ class Beacon:
         age = self._config.source.beacon_max_age * random.uniform(_LEAST, 1)
         self._write(commit=commit, asked=now, until=now + age)
 
-    def failed(self) -> None:
-        """The server itself could not be followed: it is asked until it can."""
-        self._write(commit="", asked=0.0, until=0.0)
+    def asking(self) -> None:
+        """The server itself is about to be asked: so it is again until it has answered, also if this poll is killed."""
+        if self._memory.commit:
+            self._write(commit="", asked=0.0, until=0.0)
 
     def is_news(self, trouble: str) -> bool:
         """Whether this was not the last thing that was told of the beacon."""

@@ -126,11 +126,8 @@ def _noted(light: Beacon | None, config: Config, reporter: Reporter, asking: Cal
     """Ask the server itself, and remember by the beacon what became of it."""
     if light is None:
         return asking()
-    try:
-        commit = asking()
-    except NodeagentError:
-        light.failed()
-        raise
+    light.asking()
+    commit = asking()
     light.answered(commit)
     if light.heard not in {"", commit}:
         text = (

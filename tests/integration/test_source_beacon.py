@@ -3,7 +3,10 @@
 import contextlib
 import functools
 import http.server
+import os
 import shlex
+import signal
+import socket
 import ssl
 import subprocess  # noqa: TID251 - tests drive the real programs
 import threading
@@ -11,9 +14,11 @@ import threading
 import pytest
 
 from nodeagent.cli import main
-from nodeagent.source.poll import store_path
+from nodeagent.source.poll import poll, store_path
+from nodeagent.source.trust.history import ANYTHING
 from testbed import documents
 from testbed.webserver import Authority
+from tests.integration.conftest import Recorder
 
 PLAN = {"post.sh": "#!/bin/sh\n"}
 
@@ -165,6 +170,31 @@ def test_a_refused_history_stays_refused_though_the_beacon_is_content(site, web)
     assert site.poll(config, new)[0].failure.code == "NonFastForward"
     (directory / "beacon").write_text(f"{new}\n")
     assert site.poll(config, new)[0].failure.code == "NonFastForward"
+
+
+def test_after_a_poll_that_was_killed_while_it_asked_the_server_is_asked_though_the_beacon_is_content(site, place):
+    file = place / "beacon"
+    config = site.config(source={"beacon": str(file)})
+    commit = site.repository.commit(PLAN)
+    file.write_text(f"{'f' * 40}\n")
+    site.poll(config)
+    site.server.stop()
+    with socket.create_server(("127.0.0.1", site.server.port)) as silent:
+        silent.settimeout(20)
+        pid = os.fork()
+        if pid == 0:
+            try:
+                poll(config, commit, threading.Event(), Recorder(), None, standing=ANYTHING)
+            finally:
+                os._exit(0)
+        with contextlib.ExitStack() as ends:
+            ends.callback(os.waitpid, pid, 0)
+            ends.callback(os.kill, pid, signal.SIGKILL)
+            asked = silent.accept()[0]
+        asked.close()
+    site.server.start()
+    file.write_text(f"{commit}\n")
+    assert [site.poll(config, commit)[0].by_beacon for _ in range(2)] == [False, True]
 
 
 def test_a_file_that_the_node_mounts_serves_as_well(site, place, capsys):

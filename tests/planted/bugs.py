@@ -516,7 +516,7 @@ BUGS = (
     Bug(
         name="a refused history is forgotten because the beacon is content",
         file="nodeagent/source/poll.py",
-        old="        light.failed()\n",
+        old="    light.asking()\n",
         new="",
         tests="tests/integration/test_source_beacon.py -k refused",
     ),

@@ -129,7 +129,7 @@ def test_what_the_server_was_not_asked_about_is_not_confirmed(tmp_path):
 def test_after_a_failure_the_server_is_asked_until_it_answers(tmp_path):
     (tmp_path / "beacon").write_text(f"{COMMIT}\n")
     light = at(tmp_path / "beacon", tmp_path)
-    light.failed()
+    light.asking()
     assert not light.confirms(COMMIT)
     light.answered(COMMIT)
     assert light.confirms(COMMIT)
