@@ -141,7 +141,7 @@ def _control(inner: Text, function: str) -> Text:
 asked = st.recursive(asked_simple, lambda inner: _control(inner, "asked"), max_leaves=4)
 # What is appended beside the shell, or in the middle of what it leaves; mostly to files that nothing else writes to.
 aside = st.sampled_from(("/srv/out/a", "/srv/out/b", "/srv/out/a", "/etc/x", '"$D/v"'))
-# Unlike what stands there already, which would be adopted.
+# Unlike what stands there already, which would be adopted; it says nothing on stderr, which no pipeline keeps in order.
 own = st.one_of(_joined("echo ", words, " @"), _joined("printf '%s\\n' ", words, " @"))
 text = st.one_of(
     _joined(st.sampled_from(["echo ", "printf '%s\\n' "]), words, " @ >>", aside),
@@ -161,10 +161,10 @@ besides = st.one_of(
     _joined("v=$(", text, ")"),
     _joined("v=$(", saying, "; ", text, '); echo "$v"'),
     _joined('echo "in $(', text, '; step 0 in)"'),
-    _joined("{ ", text, "\n", saying, "\n} | cat"),
-    _joined("cat files/b files/a | while read -r line; do ", text, "\n", saying, "\ndone"),
+    _joined("{ ", text, "\n", own, "\n} | cat"),
+    _joined("cat files/b files/a | while read -r line; do ", text, "\n", own, "\ndone"),
     _joined("cat files/b | while read -r line; do { ", own, "; break; } >>", aside, "; done"),
-    _joined("piped() {\n", brief, "\n", saying, "\n}\npiped one | cat\npiped two"),
+    _joined("piped() {\n", brief, "\n", own, "\n}\npiped one | cat\npiped two"),
     _joined("piped() {\n", brief, ' && return 3\n}\nv=$(piped); echo $?\npiped || echo "$?"'),
     _joined("eval '", quoted, "'"),
     _joined("sh -c '", quoted, "'"),
