@@ -98,7 +98,7 @@ class Site:
 
     def write(self) -> str:
         """A commit of post.sh as it is now."""
-        steps = (f"sh -c 'echo {word} >>/root/ran; : {self._texts}'  {said}\n" for word, said in STEPS.items())
+        steps = (f"sh -c 'echo {word} >>/root/ran.log; : {self._texts}'  {said}\n" for word, said in STEPS.items())
         (self._server.work / "post.sh").write_text(HEAD + "".join(steps))
         return self._server.commit("Have a step of each kind")
 
@@ -125,7 +125,7 @@ class Site:
             "the evaluation is over",
             lambda: '"finished": true' in self._node.exec("nodeagent", "history", "--json", "-n1"),
         )
-        return set(self._node.exec("sh", "-c", "cat /root/ran; rm -f /root/ran").split())
+        return set(self._node.exec("sh", "-c", "cat /root/ran.log; rm -f /root/ran.log").split())
 
 
 def test_the_table_says_which_steps_a_change_runs_again(node: Node, server: GitServer, agent: Agent) -> None:

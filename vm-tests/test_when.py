@@ -38,11 +38,11 @@ def boot(node: Node, site: GitServer, agent: Agent, commit: str) -> None:
 
 
 def ran(node: Node, word: str) -> int:
-    return node.exec("cat", "/root/ran", check=False).split().count(word)
+    return node.exec("cat", "/root/ran.log", check=False).split().count(word)
 
 
 def step(word: str, annotation: str) -> str:
-    return f"sh -c 'echo {word} >>/root/ran' # nodeagent: {annotation}\n"
+    return f"sh -c 'echo {word} >>/root/ran.log' # nodeagent: {annotation}\n"
 
 
 def test_a_step_waits_for_the_end_of_a_job_and_files_do_not(node: Node, site: GitServer, agent: Agent) -> None:
@@ -103,7 +103,7 @@ def test_a_kill_between_a_copy_and_the_restart_below_it_loses_no_restart(
 
 
 def test_a_failed_step_is_tried_again_as_often_as_it_may(node: Node, site: GitServer, agent: Agent) -> None:
-    text = "sh -c 'echo try >>/root/ran; [ -e /run/up ]' # nodeagent: retry=2\n"
+    text = "sh -c 'echo try >>/root/ran.log; [ -e /run/up ]' # nodeagent: retry=2\n"
     boot(node, site, agent, program(site, text))
     wait_until("all tries are used up", lambda: ran(node, "try") == 3)
     agent.wait_condition("Degraded", "StepsFailed")
