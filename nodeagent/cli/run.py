@@ -83,6 +83,7 @@ class FileSetup:
         return plan_of(self.config)
 
     def changed(self) -> bool:
+        poll.warm(self.config)  # authorities may have been renewed
         return self._fingerprint() != self._seen
 
     def _fingerprint(self) -> tuple[tuple[str, int, int, int], ...]:

@@ -32,7 +32,7 @@ _MOST = 4096  # bytes of an answer, and of the memory, that are looked at
 _REDIRECTS = 3
 _LEAST = 0.5  # of beacon_max_age
 _FILE = "beacon.json"  # in the fetch user's directory
-_contexts: "dict[Path | None, ssl.SSLContext]" = {}
+_contexts: "dict[Path | None, tuple[tuple[int, ...], ssl.SSLContext]]" = {}  # with the state of the file then
 
 
 class BeaconError(Exception):
@@ -191,15 +191,29 @@ def warm(config: Config) -> None:
 
 
 def _context(ca_file: Path | None) -> "ssl.SSLContext":
-    """Trusts the authorities of the file, or of the distribution: those are read once a process, which takes 20 ms."""
+    """Trusts the authorities of the file, or of the distribution: read when they changed, which takes 20 ms."""
     import ssl  # noqa: PLC0415 - see above
 
-    if ca_file not in _contexts:
-        try:
-            _contexts[ca_file] = ssl.create_default_context(cafile=ca_file)
-        except OSError as error:
-            raise BeaconError(f"{ca_file}: no certificates can be read from it: {error.strerror or error}") from error
-    return _contexts[ca_file]
+    file = ca_file or ssl.get_default_verify_paths().cafile  # those in a directory, OpenSSL reads as it needs them
+    known = _contexts.get(ca_file)
+    try:
+        state = _state(file, known[0] if known else None) if file else ()
+        if known is None or known[0] != state:
+            known = _contexts[ca_file] = state, ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        raise BeaconError(f"{ca_file}: no certificates can be read from it: {error.strerror or error}") from error
+    return known[1]
+
+
+def _state(file: str | Path, known: tuple[int, ...] | None) -> tuple[int, ...]:
+    """Its inode, change and size; as known where only root, who forks the polls, may look."""
+    try:
+        found = os.stat(file)
+    except PermissionError:
+        if known is None:
+            raise
+        return known
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 @contextlib.contextmanager

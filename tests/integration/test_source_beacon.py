@@ -14,6 +14,7 @@ import threading
 import pytest
 
 from nodeagent.cli import main
+from nodeagent.source import beacon
 from nodeagent.source.poll import poll, store_path
 from nodeagent.source.trust.history import ANYTHING
 from testbed import documents
@@ -144,6 +145,29 @@ def test_by_https_the_beacon_s_server_is_held_against_the_configured_authorities
         outcome, events = site.poll(config, commit)
         assert (outcome.commit, outcome.by_beacon, outcome.failure) == (commit, False, None)
         assert ["certificate" in event.text.lower() for event in events] == [True]
+
+
+def test_a_ca_file_is_read_anew_when_it_changed_and_what_was_taken_out_of_it_is_trusted_no_more(site, place):
+    authority, stranger = Authority(place / "ca"), Authority(place / "other", "Another Authority")
+    commit = site.repository.commit(PLAN)
+    named = place / "authorities/named.pem"
+    named.parent.mkdir(mode=0o755)
+    with served(place, authority.certify("127.0.0.1")) as (directory, url, _):
+        (directory / "beacon").write_text(f"{commit}\n")
+        config = site.config(source={"beacon": url, "ca_file": named})
+        named.write_bytes(stranger.file.read_bytes())
+        beacon.warm(config)  # as the daemon does, which forks the polls
+        named.write_bytes(authority.file.read_bytes())
+        site.poll(config)
+        assert site.poll(config, commit)[0].by_beacon
+
+        beacon.warm(config)
+        named.parent.chmod(0o700)  # the fetch user may not look
+        assert site.poll(config, commit)[0].by_beacon
+        named.parent.chmod(0o755)
+        named.unlink()
+        named.write_bytes(stranger.file.read_bytes())
+        assert not site.poll(config, commit)[0].by_beacon
 
 
 def test_a_store_that_is_gone_is_filled_again_whatever_the_beacon_says(site, web):
