@@ -19,6 +19,7 @@ _DNS = 53  # over TCP, for answers that are too long for a datagram
 
 # Whatever Python, or the C library when it looks for a host, opens at any moment: modules of both, and settings.
 _LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache", "/etc/localtime")
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _HOSTS = (
     "/etc/hosts",
     "/etc/resolv.conf",
@@ -77,9 +78,16 @@ def exporting(*, store: Path) -> Reach:
 @functools.cache
 def _libraries() -> Sequence[str]:
     """Each that is there, once: rules cost 15 µs of CPU apiece, and /lib is most often a link."""
-    wanted = {os.path.realpath(path) for path in (*_LIBRARIES, *sys.path) if path.startswith("/")}
+    wanted = {os.path.realpath(path) for path in (*_LIBRARIES, _PACKAGE, *_modules())}
     above = {path for path in wanted if not any(path.startswith(f"{other}/") for other in wanted)}
     return *(path for path in above if os.path.exists(path)), *_DEVICES
+
+
+def _modules() -> Sequence[str]:
+    """Where Python looks for them, without the directory that ``python -m`` happened to be called in."""
+    found = {os.path.realpath(path) for path in sys.path if path.startswith("/")}
+    called_in = os.readlink("/proc/self/cwd")  # also of one that was removed
+    return [path for path in found if path != "/" and (path != called_in or path.startswith(f"{sys.prefix}/"))]
 
 
 def _asks_dns(switch: str = "/etc/nsswitch.conf") -> bool:
