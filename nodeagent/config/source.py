@@ -15,7 +15,7 @@ from nodeagent.model import address
 MOST_ITERATIONS = 10_000_000  # of PBKDF2: seconds
 _HOST_KEY = re.compile(r"(?:@[a-z-]+\s+)?\S+\s+[a-z][\w@.-]+\s+AAAA[A-Za-z0-9+/]+={0,2}(?:\s[^\n\r]*)?")
 _PROXY = re.compile(r"http://[^\s@/?#]+/?")
-_BEACON = re.compile(r"https?://[^\s@/?#]+/[^\s#]*|(?:file://)?/[^\0]+")
+_BEACON = re.compile(r"https?://[^\s@/?#]+/[^\s#]*|(?:file://)?/(?:(?!%00)[^\0])+")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -76,7 +76,8 @@ class Source(Table):
     beacon: str = said(
         "",
         "http://, https://, file:///PATH or /PATH of a file whose first line is the commit of the ref: asked "
-        "in place of the server at most polls, to spare it. `nodeagent beacon` prints what writes it.",
+        "in place of the server at most polls, to spare it; messages show the address: no password, no token. "
+        "`nodeagent beacon` prints what writes it.",
     )
     beacon_max_age: float = Field(
         default=3600, gt=0, description="Seconds after which the server itself is asked, whatever the beacon says."

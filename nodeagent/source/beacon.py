@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 from nodeagent.config import Config
 from nodeagent.source.foreign import one_line
@@ -117,7 +117,7 @@ class Beacon:
         if url.startswith(("http://", "https://")):
             return self._fetch(url)
         try:
-            file = os.open(url.removeprefix("file://"), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a fifo would wait
+            file = os.open(_local(url), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a fifo would wait
             with contextlib.closing(os.fdopen(file, "rb", buffering=0)):
                 return _commit_in(os.read(file, _MOST))
         except OSError as error:
@@ -271,4 +271,9 @@ def port(url: str) -> int | None:
 
 def path(url: str) -> str:
     """The file that is read, where it is one."""
-    return os.path.realpath(url.removeprefix("file://"))
+    return os.path.realpath(_local(url))
+
+
+def _local(url: str) -> str:
+    """As in ``source.url``: %20 is a space in a file:// address, and itself in a path."""
+    return unquote(url[len("file://") :], errors="surrogateescape") if url.startswith("file://") else url

@@ -59,6 +59,8 @@ def test_drop_ins_go_over_the_file_in_the_order_of_their_names(tmp_path):
         (MINIMAL + 'beacon = "http://mgmt:99999/beacon"\n', ["source.beacon", "http://HOST[:PORT]/PATH"]),
         (MINIMAL + 'beacon = "http://[::1/beacon"\n', ["source.beacon", "http://HOST[:PORT]/PATH"]),
         (MINIMAL + 'beacon = "http://mgmt/b\\u00e9acon"\n', ["source.beacon", "in ASCII"]),
+        (MINIMAL + 'beacon = "https://user:word@mgmt/beacon"\n', ["source.beacon", "without a password"]),
+        (MINIMAL + 'beacon = "file:///b%00"\n', ["source.beacon", "file:///PATH"]),
         (MINIMAL + 'ref = "-x"\n', ["source.ref", "full commit id"]),
         (MINIMAL + 'host_keys = ["host"]\n', ["source.host_keys", "line of known_hosts"]),
         ("source = 3\n", ["source"]),

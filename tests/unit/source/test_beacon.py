@@ -83,6 +83,14 @@ def test_a_file_that_says_the_commit_confirms_it_and_no_other(tmp_path, scheme):
     assert light.heard == OTHER
 
 
+def test_an_address_of_a_file_is_decoded_as_that_of_the_repository_is_and_a_path_is_not(tmp_path):
+    (tmp_path / "a beacon").write_text(f"{COMMIT}\n")
+    (tmp_path / "a%20beacon").write_text(f"{OTHER}\n")
+    for address, said in ((f"file://{tmp_path}/a%20beacon", COMMIT), (f"{tmp_path}/a%20beacon", OTHER)):
+        assert at(address, tmp_path, asked=said).confirms(said)
+    assert beacon.path(f"file://{tmp_path}/a%20beacon") == str((tmp_path / "a beacon").resolve())
+
+
 def test_the_server_is_asked_first_and_again_once_the_age_is_over_or_the_clock_was_set(tmp_path, monkeypatch):
     (tmp_path / "beacon").write_text(f"{COMMIT}\n")
     file = tmp_path / "beacon"
