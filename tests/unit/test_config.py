@@ -60,7 +60,7 @@ def test_drop_ins_go_over_the_file_in_the_order_of_their_names(tmp_path):
         (MINIMAL + 'beacon = "http://[::1/beacon"\n', ["source.beacon", "http://HOST[:PORT]/PATH"]),
         (MINIMAL + 'beacon = "http://mgmt/b\\u00e9acon"\n', ["source.beacon", "in ASCII"]),
         (MINIMAL + 'beacon = "https://user:word@mgmt/beacon"\n', ["source.beacon", "without a password"]),
-        (MINIMAL + 'beacon = "file:///b%00"\n', ["source.beacon", "file:///PATH"]),
+        (MINIMAL + 'beacon = "file:///srv/b%00"\n', ["source.beacon", "file:///PATH"]),
         (MINIMAL + 'ref = "-x"\n', ["source.ref", "full commit id"]),
         (MINIMAL + 'host_keys = ["host"]\n', ["source.host_keys", "line of known_hosts"]),
         ("source = 3\n", ["source"]),

@@ -7,7 +7,7 @@ from nodeagent.source.libgit2 import pygit2
 from nodeagent.source.store import settings
 from nodeagent.source.store.git import Store
 
-EVIL = '[url "file:///evil"]\n\tinsteadOf = https://git.example/r\n[http]\n\tfollowRedirects = true\n'
+EVIL = '[url "file:///srv/evil"]\n\tinsteadOf = https://git.example/r\n[http]\n\tfollowRedirects = true\n'
 
 
 @pytest.fixture
