@@ -12,13 +12,14 @@ from nodeagent.evaluate.redirects import output_files, overwrites
 from nodeagent.evaluate.syntax import Block, Command, Node, Script, children
 
 _LAST = frozenset({"cp", "install", "ln", "mv", "patch", "rsync"})  # write to their last operand
-_RESETS = frozenset({"cp", "install", "mv", "rm", "rsync"})
+_RESETS = frozenset({"cp", "install", "mv", "rm", "rsync", "tee", "truncate"})
 _EDITORS = frozenset({"perl", "sed"})  # ... to those behind the program
 _ALL = frozenset({"mkdir", "rmdir", "tee", "touch", "truncate"})  # ... to each
 _BELOW = frozenset({"chgrp", "chmod", "chown", "rm"})  # ... and to what is below
 _DRESSERS = frozenset({"chgrp", "chmod", "chown"})
 _TEMPORARY = re.compile(rb"(?<!\w)(\w+)=[\"']?(?:\$\(|`)\s*mktemp\b")
 
+_TO_APPEND = re.compile(rb"-\w*a|--a")
 _IN_PLACE = re.compile(rb"-\w*i|--in-place")
 _POSITIONAL = re.compile(rb"\$[\d@*]")  # another file in each call
 
@@ -43,7 +44,7 @@ def reset(node: Node) -> frozenset[bytes]:
     found: set[bytes] = set()
     for command in _commands(node):
         name = command.words[0].literal if command.words else None
-        if name in _RESETS:
+        if name in _RESETS and not (name == "tee" and any(_TO_APPEND.match(w.text) for w in command.words)):
             found |= set(_by_command(command))
         overwritten = overwrites(command.redirects)
         if overwritten is not None:
