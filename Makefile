@@ -24,6 +24,7 @@ check: test-programs ## ruff, formatting, mypy, import contract, shellcheck
 	$(BIN)/mypy testbed demo bench/no-news conftest.py
 	$(BIN)/mypy bench/native-call
 	$(BIN)/mypy bench/copy
+	$(BIN)/mypy bench/herd
 	$(BIN)/mypy bench/peers/rounds
 	$(BIN)/mypy vm-tests
 	MYPYPATH=packaging $(BIN)/mypy -p pages -p bundle

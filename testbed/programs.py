@@ -41,7 +41,7 @@ def run(
     return done.stdout
 
 
-def wait_until(what: str, probe: Callable[[], T], *, seconds: float = 30) -> T:
+def wait_until(what: str, probe: Callable[[], T | None], *, seconds: float = 30) -> T:
     """Ask ``probe`` again and again until it answers with something true, and return that.
 
     Raises:
